@@ -1,0 +1,57 @@
+import type {PublicKey} from '../trust/ed25519.ts'
+import type {BundleManifest, ManifestFile} from './manifest.ts'
+
+/** Everything a verdict depends on beside the bytes; the same for a tree, an archive, a device. */
+export type VerifyPolicy = {
+  readonly trust: TrustSource
+  /** What the caller asked for; each one given must equal the signed value. */
+  readonly expect: {
+    readonly product?: string
+    readonly version?: string
+    readonly channel?: string
+    readonly target?: string
+  }
+  /** Fixed at the start of the verification: seconds since the epoch. */
+  readonly now: number
+  /** True D2 manifests (no rel section) are refused unless this is 'allow'. */
+  readonly legacy: 'deny' | 'allow'
+  /** Accept D2's signature over Python's default json.dumps separators as well. */
+  readonly legacyCanonical?: 'python-default'
+}
+
+/** Where the keys come from: an anchor picks them by role, product and channel. */
+export type TrustSource = {
+  /** The keys and threshold for one manifest, or a RelError (anchor expired, no key for product…). */
+  keysFor(question: {readonly product: string; readonly channel: string; readonly now: number}): {
+    readonly keys: readonly PublicKey[]
+    readonly threshold: number
+  }
+  /** Says no with key_revoked, digest_revoked when the anchor revoked it. */
+  checkRevoked(question: {readonly manifestSha256: string}): void
+  /** How keys are called in output, by key id. */
+  nameOf(keyId: string): string | undefined
+}
+
+/** One line of `rel verify --explain`: what was checked, in the order it was checked. */
+export type VerifyStep = {readonly check: string; readonly detail: string}
+
+export type OnStep = (step: VerifyStep) => void
+
+/** A manifest whose signatures, meaning and freshness passed; its files were not looked at yet. */
+export type VerifiedManifest = {
+  readonly file: ManifestFile
+  readonly manifest: BundleManifest
+  /** SHA-256 of the exact bytes of manifest.json. */
+  readonly manifestSha256: string
+  readonly signedBy: readonly string[]
+  readonly threshold: number
+  /** Sigstore identities that were verified, when the policy asked for them. */
+  readonly identities: readonly string[]
+}
+
+/** The verdict on a whole bundle: only verifyBundle makes one. */
+export type VerifiedBundle = VerifiedManifest & {
+  readonly source: 'tree' | 'archive'
+  readonly fileCount: number
+  readonly totalSize: number
+}

@@ -1,0 +1,85 @@
+import type {CodeTable} from './code.ts'
+
+/** Codes of the command line itself: usage, configuration, the local machine. */
+export const cliCodes = {
+  internal_error: {
+    exit: 'bug',
+    title: 'rel hit a bug of its own',
+    cause:
+      'An expectation inside rel was broken. Nothing was half-written: every write is renamed into place.',
+    fix: 'Run the command again with REL_DEBUG=1 and report the trace.',
+  },
+  usage_invalid: {
+    exit: 'usage',
+    title: 'the command line could not be understood',
+    cause: 'A flag, an argument or a value is unknown, missing or malformed.',
+    fix: 'Run the same command with --help.',
+  },
+  command_unknown: {
+    exit: 'usage',
+    title: 'there is no such command',
+    cause: 'The words given name no command of rel.',
+    fix: 'Run rel --help for the list of commands.',
+  },
+  input_required: {
+    exit: 'usage',
+    title: 'an answer is needed and nobody can be asked',
+    cause:
+      'The command needs a value that was not given, and there is no terminal to ask at (or --no-input was given).',
+    fix: 'Give the flag named in the message.',
+  },
+  interrupted: {
+    exit: 'interrupted',
+    title: 'the command was interrupted',
+    cause: 'A signal arrived. Files in the making were removed; finished ones were kept.',
+    fix: 'Run the same command again.',
+  },
+  file_missing: {
+    exit: 'usage',
+    title: 'a file or directory does not exist',
+    cause: 'The path given on the command line names nothing.',
+    fix: 'Check the path.',
+  },
+  file_unreadable: {
+    exit: 'local',
+    title: 'a file cannot be read',
+    cause: 'The operating system refused to open or read it.',
+    fix: 'Check owner and permissions of the file named in the message.',
+  },
+  file_too_large: {
+    exit: 'usage',
+    title: 'a file is larger than its limit',
+    cause: 'Every file that rel parses has a named size limit, checked before it is read.',
+    fix: 'Check that the right file was given.',
+  },
+  file_exists: {
+    exit: 'conflict',
+    title: 'the output exists already',
+    cause: 'rel does not overwrite what it did not make.',
+    fix: 'Remove the file or choose another name.',
+  },
+  write_failed: {
+    exit: 'local',
+    title: 'a file could not be written',
+    cause: 'The operating system refused the write. What stood there before is intact.',
+    fix: 'Check permissions of the folder named in the message.',
+  },
+  disk_full: {
+    exit: 'local',
+    title: 'the disk is full',
+    cause: 'There was no space left while writing. What stood there before is intact.',
+    fix: 'Free some space and run the command again.',
+  },
+  tool_missing: {
+    exit: 'local',
+    title: 'a program that is needed is not installed',
+    cause: 'The step calls an external program that was not found on PATH.',
+    fix: 'Install the package named in the message.',
+  },
+  process_failed: {
+    exit: 'local',
+    title: 'an external program failed',
+    cause: 'A program that rel calls ended with an error or ran out of its time.',
+    fix: 'Read the program’s own message.',
+  },
+} as const satisfies CodeTable

@@ -1,0 +1,3 @@
+import type {CodeTable} from './code.ts'
+
+export const trustCodes = {} as const satisfies CodeTable

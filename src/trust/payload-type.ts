@@ -1,0 +1,20 @@
+import {sha512Of} from '../system/hash.ts'
+
+/** The kinds of signed documents; a signature for one never counts for another. */
+export const payloadTypes = {
+  manifest: 'application/vnd.rel.manifest.v1+sha512',
+  trust: 'application/vnd.rel.trust.v1+sha512',
+  artifact: 'application/vnd.rel.artifact.v1+sha512',
+} as const
+
+export type PayloadKind = keyof typeof payloadTypes
+
+/**
+ * The bytes to be signed: DSSE's PAE (secure-systems-lab/dsse protocol.md) over the SHA-512 of a
+ * document's canonical form. Its size does not depend on the document, so every HSM takes it.
+ */
+export function toBeSigned(kind: PayloadKind, canonical: Iterable<string>): Buffer {
+  const type = payloadTypes[kind]
+  const digest = sha512Of(canonical)
+  return Buffer.concat([Buffer.from(`DSSEv1 ${type.length} ${type} ${digest.length} `), digest])
+}
