@@ -9,12 +9,16 @@ export const payloadTypes = {
 
 export type PayloadKind = keyof typeof payloadTypes
 
+/** The canonical form of a document, whole or in pieces (canonicalPieces). */
+export type Canonical = string | Iterable<string>
+
 /**
  * The bytes to be signed: DSSE's PAE (secure-systems-lab/dsse protocol.md) over the SHA-512 of a
  * document's canonical form. Its size does not depend on the document, so every HSM takes it.
  */
-export function toBeSigned(kind: PayloadKind, canonical: Iterable<string>): Buffer {
+export function toBeSigned(kind: PayloadKind, canonical: Canonical): Buffer {
   const type = payloadTypes[kind]
-  const digest = sha512Of(canonical)
+  // a string is iterable as well, character by character
+  const digest = sha512Of(typeof canonical === 'string' ? [canonical] : canonical)
   return Buffer.concat([Buffer.from(`DSSEv1 ${type.length} ${type} ${digest.length} `), digest])
 }
