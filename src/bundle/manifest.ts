@@ -85,4 +85,5 @@ export const manifestLimits = {
   segmentBytes: 255,
   signatures: 16,
   targets: 64,
+  extensions: 32,
 } as const

@@ -1,4 +1,4 @@
-import type {PublicKey} from '../trust/ed25519.ts'
+import type {KeySet} from '../trust/envelope.ts'
 import type {BundleManifest, ManifestFile} from './manifest.ts'
 
 /** Everything a verdict depends on beside the bytes; the same for a tree, an archive, a device. */
@@ -17,16 +17,38 @@ export type VerifyPolicy = {
   readonly legacy: 'deny' | 'allow'
   /** Accept D2's signature over Python's default json.dumps separators as well. */
   readonly legacyCanonical?: 'python-default'
+  /** Sigstore identities instead of or beside keys; keys alone when absent. */
+  readonly identity?: IdentityPolicy
+  /** Every signature that counts is verified by a second implementation too. */
+  readonly paranoid?: boolean
+}
+
+/** Which Sigstore identities may sign, and whether they replace keys or come on top. */
+export type IdentityPolicy = {
+  readonly mode: 'sigstore' | 'both' | 'either'
+  /**
+   * The identities that signed these exact bytes of manifest.json, at least one, or a RelError.
+   * `manifest` is what the bytes say (its version fills `{version}`); `sidecar` is the bundle.
+   */
+  check(question: {
+    readonly manifestBytes: Uint8Array
+    readonly manifest: BundleManifest
+    readonly sidecar: Uint8Array | undefined
+  }): Promise<readonly string[]>
 }
 
 /** Where the keys come from: an anchor picks them by role, product and channel. */
 export type TrustSource = {
   /** The keys and threshold for one manifest, or a RelError (anchor expired, no key for product…). */
-  keysFor(question: {readonly product: string; readonly channel: string; readonly now: number}): {
-    readonly keys: readonly PublicKey[]
-    readonly threshold: number
-  }
-  /** Says no with key_revoked, digest_revoked when the anchor revoked it. */
+  keysFor(question: {
+    readonly product: string
+    readonly channel: string
+    readonly now: number
+  }): KeySet
+  /**
+   * Says no with digest_revoked. The digest is that of the canonical signed part, in hex: the bytes
+   * of the file can be reformatted without harm to a signature, so they do not identify it.
+   */
   checkRevoked(question: {readonly manifestSha256: string}): void
   /** How keys are called in output, by key id. */
   nameOf(keyId: string): string | undefined
@@ -43,6 +65,8 @@ export type VerifiedManifest = {
   readonly manifest: BundleManifest
   /** SHA-256 of the exact bytes of manifest.json. */
   readonly manifestSha256: string
+  /** SHA-256 of the canonical manifest: the same for every spelling and every set of signatures. */
+  readonly contentSha256: string
   readonly signedBy: readonly string[]
   readonly threshold: number
   /** Sigstore identities that were verified, when the policy asked for them. */
