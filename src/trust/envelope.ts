@@ -11,6 +11,11 @@ export type EnvelopeSignature = {readonly keyid: string; readonly sig: string}
 export type KeySet = {
   readonly keys: readonly PublicKey[]
   readonly threshold: number
+  /**
+   * Keys that are known but do not count here (expired, revoked, for another channel), by key id
+   * with the reason. Their signatures are ignored; the reason is told when too few others are left.
+   */
+  readonly refused?: ReadonlyMap<string, RelError>
 }
 
 /** Signatures read from one envelope; C2SP's signed-note asks verifiers for at least 16 as well. */
@@ -71,7 +76,7 @@ export function shortId(keyId: string): string {
  * hints: signatures by unknown keys are ignored, but a trusted key's signature that fails refuses
  * the whole (C2SP signed-note), and what counts are different public keys (TUF 5.3.4).
  * Refuses with signature_missing, signature_limit, signature_malformed, signature_duplicate,
- * key_unknown, signature_invalid, threshold_not_met.
+ * key_unknown, signature_invalid, threshold_not_met, or the reason of a refused key that signed.
  */
 export function checkSignatures(
   kind: PayloadKind,
@@ -85,7 +90,8 @@ export function checkSignatures(
   if (signatures.length === 0) throw new RelError('signature_missing', 'nobody has signed')
   checkShape(signatures)
   const known = new Map(keys.map((key) => [key.keyId, key]))
-  if (!signatures.some(({keyid}) => known.has(keyid))) throw keyUnknown(signatures, keys)
+  if (!signatures.some(({keyid}) => known.has(keyid)))
+    throw refusalOf(signatures, keySet) ?? keyUnknown(signatures, keys)
   const message = toBeSigned(kind, canonical)
   const signers = new Map<string, string>()
   for (const {keyid, sig} of signatures) {
@@ -94,8 +100,17 @@ export function checkSignatures(
     if (!verifyEd25519(key, message, decodeSignature(sig))) throw signatureInvalid(kind, keyid)
     signers.set(Buffer.from(key.raw).toString('hex'), keyid)
   }
-  if (signers.size < threshold) throw thresholdNotMet(signers.size, keySet)
+  if (signers.size < threshold)
+    throw refusalOf(signatures, keySet) ?? thresholdNotMet(signers.size, keySet)
   return {signedBy: [...signers.values()]}
+}
+
+function refusalOf(
+  signatures: readonly EnvelopeSignature[],
+  {refused}: KeySet,
+): RelError | undefined {
+  const signer = signatures.find(({keyid}) => refused?.has(keyid))
+  return signer && refused?.get(signer.keyid)
 }
 
 function keyUnknown(
