@@ -1,8 +1,6 @@
 import {dirname} from 'node:path'
 import {fileURLToPath} from 'node:url'
-import {execute, settings} from '@oclif/core'
+import {main} from '../src/cli/main.ts'
+import {sourceTree} from '../src/cli/source-tree.ts'
 
-// TypeScript 7 has no API for oclif's transpiler, which would fall back to a stale dist
-settings.enableAutoTranspile = false
-const root = dirname(dirname(fileURLToPath(import.meta.url)))
-await execute({dir: root, development: true})
+main(process.argv.slice(2), sourceTree(dirname(dirname(fileURLToPath(import.meta.url)))))

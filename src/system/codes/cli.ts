@@ -21,6 +21,31 @@ export const cliCodes = {
     cause: 'The words given name no command of rel.',
     fix: 'Run rel --help for the list of commands.',
   },
+  code_unknown: {
+    exit: 'usage',
+    title: 'there is no such error code',
+    cause: 'The word given to rel explain is none of its codes, which are permanent.',
+    fix: 'Run rel explain for the list of codes.',
+  },
+  config_invalid: {
+    exit: 'usage',
+    title: 'the configuration file is not valid',
+    cause:
+      'A key is unknown, repeated or of the wrong type, or a project asks for something only a person may choose. Nothing in it is used, so that a slip never changes what is signed.',
+    fix: 'Correct the line named in the message; rel config schema prints what is allowed.',
+  },
+  doctor_failed: {
+    exit: 'local',
+    title: 'this machine is not ready',
+    cause: 'At least one check of rel doctor failed.',
+    fix: 'Follow the arrows in the report; rel doctor --fix does what is safe to do.',
+  },
+  node_unsupported: {
+    exit: 'local',
+    title: 'this Node.js is too old',
+    cause: 'rel needs Node.js ^22.22.2, ^24.15.0 or >= 26 and found none.',
+    fix: 'Install a newer Node.js, or name one in REL_NODE.',
+  },
   input_required: {
     exit: 'usage',
     title: 'an answer is needed and nobody can be asked',

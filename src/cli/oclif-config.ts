@@ -1,0 +1,72 @@
+import type {Command, Interfaces} from '@oclif/core'
+import {type CommandTree, pluginCommands} from './command-tree.ts'
+
+/**
+ * The part of oclif's Config that running one command needs, without reading a file
+ * (docs/decisions/start-up.md). Hooks do not run: rel has none.
+ */
+export async function quickConfig(tree: CommandTree): Promise<Interfaces.Config> {
+  const {Config} = await import('@oclif/core')
+  const {facts, root} = tree
+  return Object.assign(new Config({root}), {
+    bin: 'rel',
+    name: facts.name,
+    version: facts.version,
+    root,
+    topicSeparator: ' ' as const,
+    pjson: facts as unknown as Interfaces.PJSON,
+    userAgent: versionText(facts.version),
+    runHook: async () => ({failures: [], successes: []}),
+  }) as unknown as Interfaces.Config
+}
+
+/** oclif's own Config with every command known: for help, completion and plugins. */
+export async function fullConfig(tree: CommandTree): Promise<Interfaces.Config> {
+  const {Config, Plugin, settings} = await import('@oclif/core')
+  settings.enableAutoTranspile = false
+  const completion = new Plugin({name: '@oclif/plugin-autocomplete', root: tree.root, type: 'core'})
+  const [own] = await Promise.all([ownPlugin(tree), completion.load()])
+  for (const command of completion.commands) command.hidden = command.id !== 'autocomplete'
+  const plugins = new Map<string, unknown>([
+    [tree.facts.name, own],
+    [completion.name, completion],
+  ])
+  return Config.load({root: tree.root, plugins} as unknown as Interfaces.LoadOptions)
+}
+
+/** rel itself as oclif sees a plugin: all of it is known, nothing is looked up on disk. */
+async function ownPlugin(tree: CommandTree): Promise<object> {
+  const {name, version, oclif} = tree.facts
+  const manifest = await tree.manifest()
+  const commands = Object.entries(manifest).map(([id, cached]) => ({
+    ...cached,
+    id,
+    pluginName: name,
+    load: async () => tree.load(id),
+  })) as Command.Loadable[]
+  const topics = Object.entries((oclif.topics ?? {}) as Record<string, {description: string}>)
+  return {
+    name,
+    alias: name,
+    version,
+    root: tree.root,
+    isRoot: true,
+    type: 'core',
+    valid: true,
+    pjson: tree.facts,
+    hooks: {},
+    commands,
+    commandIDs: commands.map(({id}) => id),
+    topics: topics.map(([topic, {description}]) => ({name: topic, description})),
+  }
+}
+
+/** True for the commands that only oclif itself can run. */
+export function isPluginCommand(id: string): boolean {
+  return pluginCommands.includes(id)
+}
+
+/** What --version prints. */
+export function versionText(version: string): string {
+  return `rel ${version} ${process.platform}-${process.arch} node-${process.version}`
+}
