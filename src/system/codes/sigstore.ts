@@ -1,7 +1,6 @@
 import type {CodeTable} from './code.ts'
 
 const getAgain = 'Get the bundle and its Sigstore files again from whoever made it.'
-const signAgain = 'Sign again in the release workflow with rel sign --also sigstore.'
 const checkEntry =
   'Do not use it if the identity is not yours. If it is, correct the entry in allowed_signers.'
 

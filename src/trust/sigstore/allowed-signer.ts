@@ -17,6 +17,8 @@ export type AllowedSigner = {
   readonly notBefore: number
   /** No end when absent; `null` on the wire means the same. */
   readonly notAfter?: number
+  /** Products it may sign; any when absent. */
+  readonly products?: readonly string[]
 }
 
 const limits = {
@@ -24,11 +26,22 @@ const limits = {
   entries: 64,
   /** Events of one workflow. */
   triggers: 16,
+  /** Products of one workflow. */
+  products: 256,
   /** Longer than any workflow reference; GitHub limits refs to 255 bytes. */
   textLength: 1024,
 } as const
 
-const fields = ['issuer', 'san', 'repo_id', 'trigger', 'runner', 'not_before', 'not_after']
+const fields: readonly string[] = [
+  'issuer',
+  'san',
+  'repo_id',
+  'trigger',
+  'runner',
+  'not_before',
+  'not_after',
+  'products',
+]
 
 /**
  * The `allowed_signers` of a trust anchor or of a file. An empty list is refused with
@@ -39,7 +52,7 @@ export function parseAllowedSigners(json: JsonValue | undefined): AllowedSigner[
   if (json.length === 0) throw new RelError('identity_policy_empty', 'allowed_signers is empty')
   if (json.length > limits.entries)
     throw malformed(`${json.length} allowed signers, at most ${limits.entries} are read`)
-  return json.map((entry: JsonValue, index) => parseEntry(entry, `allowed signer ${index + 1}`))
+  return json.map((entry: JsonValue, at) => parseAllowedSigner(entry, `allowed_signers[${at}]`))
 }
 
 /** The entry as it stands in trust.json; the inverse of the parser. */
@@ -52,24 +65,29 @@ export function allowedSignerJson(signer: AllowedSigner): JsonObject {
     ...(signer.runner === undefined ? {} : {runner: signer.runner}),
     not_before: signer.notBefore,
     ...(signer.notAfter === undefined ? {} : {not_after: signer.notAfter}),
+    ...(signer.products === undefined ? {} : {products: [...signer.products]}),
   }
 }
 
-function parseEntry(json: JsonValue, where: string): AllowedSigner {
+/** One entry; `where` names it in messages. Refuses with identity_policy_malformed. */
+export function parseAllowedSigner(json: JsonValue, where: string): AllowedSigner {
   if (typeof json !== 'object' || json === null || Array.isArray(json))
     throw malformed(`${where} is not an object`)
   const entry = json as JsonObject
   const unknown = Object.keys(entry).find((key) => !fields.includes(key))
   if (unknown !== undefined) throw malformed(`${where} has an unknown field`)
-  const notAfter = entry.not_after
+  const {runner, not_before: notBefore, not_after: notAfter, products} = entry
   const signer: AllowedSigner = {
     issuer: httpsUrl(entry.issuer, `issuer of ${where}`),
     san: sanTemplate(entry.san, `san of ${where}`),
     repoId: digits(entry.repo_id, `repo_id of ${where}`),
-    trigger: triggers(entry.trigger, `trigger of ${where}`),
-    ...(entry.runner === undefined ? {} : {runner: text(entry.runner, `runner of ${where}`)}),
-    notBefore: entry.not_before === undefined ? 0 : seconds(entry.not_before, where),
+    trigger: texts(entry.trigger, limits.triggers, `trigger of ${where}`),
+    ...(runner === undefined ? {} : {runner: text(runner, `runner of ${where}`)}),
+    notBefore: notBefore === undefined ? 0 : seconds(notBefore, where),
     ...(notAfter === undefined || notAfter === null ? {} : {notAfter: seconds(notAfter, where)}),
+    ...(products === undefined
+      ? {}
+      : {products: texts(products, limits.products, `products of ${where}`)}),
   }
   if (signer.notAfter !== undefined && signer.notAfter < signer.notBefore)
     throw malformed(`${where} ends before it begins`)
@@ -103,12 +121,12 @@ function digits(json: JsonValue | undefined, what: string): string {
   return json
 }
 
-function triggers(json: JsonValue | undefined, what: string): readonly string[] {
-  if (!Array.isArray(json) || json.length === 0 || json.length > limits.triggers)
-    throw malformed(`${what} is not an array of 1 to ${limits.triggers} events`)
-  const events = json.map((event: JsonValue) => text(event, what))
-  if (new Set(events).size < events.length) throw malformed(`${what} names an event twice`)
-  return events
+function texts(json: JsonValue | undefined, limit: number, what: string): readonly string[] {
+  if (!Array.isArray(json) || json.length === 0 || json.length > limit)
+    throw malformed(`${what} is not an array of 1 to ${limit} texts`)
+  const entries = json.map((entry: JsonValue) => text(entry, what))
+  if (new Set(entries).size < entries.length) throw malformed(`${what} names something twice`)
+  return entries
 }
 
 function seconds(json: JsonValue, where: string): number {
