@@ -208,7 +208,7 @@ export const bundleCodes = {
     title: 'a file has permissions that no bundle may have',
     cause:
       'Bundles carry 0644 and 0755 only: setuid, setgid, sticky and foreign write bits give away rights.',
-    fix: 'chmod the file to 0644 or 0755, or sign with --normalize-modes.',
+    fix: 'chmod the file to 0644 or 0755, or sign with --normalise-modes.',
   },
   mode_mismatch: {
     exit: 'verification',

@@ -1,0 +1,99 @@
+import {createHash, hash} from 'node:crypto'
+import {closeSync, constants, fstatSync, openSync, readSync, type Stats} from 'node:fs'
+import {fileError} from '../system/files.ts'
+
+/** One buffer for all files: a new one per file costs more than hashing a small file. */
+const BUFFER_BYTES = 1024 * 1024
+
+// O_NONBLOCK: a FIFO with no writer must not hang the open
+const openFlags =
+  constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY
+
+/** What one open descriptor says of a file; `unsteady` when it changed while it was read. */
+export type HashedFile =
+  | {readonly state: 'hashed'; readonly stat: Stats; readonly sha256: string}
+  | {readonly state: 'skipped'; readonly stat: Stats}
+  | {readonly state: 'unsteady'}
+  | {readonly state: 'absent'}
+  | {readonly state: 'not_regular'}
+
+/** Whether a file is worth hashing, by its status alone. */
+export type WantHash = (stat: Stats) => boolean
+
+/** Hashes one file after the other through one buffer; not for use by two callers at a time. */
+export type FileHasher = (path: string, want: WantHash) => HashedFile
+
+/**
+ * A hasher whose every answer comes from one descriptor, opened without following a link: the
+ * status is that of the bytes that were hashed. Reading a file that others write to is noticed by
+ * its size, times or inode. Throws file_unreadable.
+ */
+export function makeFileHasher(): FileHasher {
+  const buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+  return (path, want) => {
+    const fd = open(path)
+    if (typeof fd !== 'number') return fd
+    try {
+      return hashDescriptor(fd, buffer, want)
+    } catch (error) {
+      throw fileError(error, path, 'read')
+    } finally {
+      closeSync(fd)
+    }
+  }
+}
+
+function open(path: string): number | HashedFile {
+  try {
+    return openSync(path, openFlags)
+  } catch (error) {
+    const {code} = error as {code?: string}
+    if (code === 'ENOENT' || code === 'ENOTDIR') return {state: 'absent'}
+    // a symbolic link, a socket, a device without a driver
+    if (code === 'ELOOP' || code === 'ENXIO' || code === 'ENODEV') return {state: 'not_regular'}
+    throw fileError(error, path, 'read')
+  }
+}
+
+function hashDescriptor(fd: number, buffer: Buffer, want: WantHash): HashedFile {
+  const stat = fstatSync(fd)
+  if (!stat.isFile()) return {state: 'not_regular'}
+  if (!want(stat)) return {state: 'skipped', stat}
+  const {sha256, size} = hashContent(fd, buffer)
+  if (size !== stat.size || !isSame(stat, fstatSync(fd))) return {state: 'unsteady'}
+  return {state: 'hashed', stat, sha256}
+}
+
+/** To the end of the file, whatever its size was said to be. */
+function hashContent(fd: number, buffer: Buffer): {sha256: string; size: number} {
+  const size = fill(fd, buffer)
+  if (size < buffer.length) return {sha256: hash('sha256', buffer.subarray(0, size), 'hex'), size}
+  const hasher = createHash('sha256').update(buffer)
+  for (let total = size; ; ) {
+    const count = readSync(fd, buffer, 0, buffer.length, null)
+    if (count === 0) return {sha256: hasher.digest('hex'), size: total}
+    hasher.update(count === buffer.length ? buffer : buffer.subarray(0, count))
+    total += count
+  }
+}
+
+/** Reads until the buffer is full or the file ends; the last read proves the end. */
+function fill(fd: number, buffer: Buffer): number {
+  let size = 0
+  while (size < buffer.length) {
+    const count = readSync(fd, buffer, size, buffer.length - size, null)
+    if (count === 0) break
+    size += count
+  }
+  return size
+}
+
+/** The same inode in the same state, as far as the file system tells. */
+export function isSame(before: Stats, after: Stats): boolean {
+  return (
+    before.ino === after.ino &&
+    before.size === after.size &&
+    before.mtimeMs === after.mtimeMs &&
+    before.ctimeMs === after.ctimeMs
+  )
+}

@@ -1,0 +1,84 @@
+import {realpathSync} from 'node:fs'
+import {join} from 'node:path'
+import {RelError} from '../system/error.ts'
+import {fileError, readFileLimited, statIfThere} from '../system/files.ts'
+import {manifestLimits} from './manifest.ts'
+import {verifyManifestBytes} from './verify-manifest.ts'
+import type {OnStep, VerifiedBundle, VerifyPolicy} from './verify-policy.ts'
+import {verifyTree} from './verify-tree.ts'
+
+/** Sigstore bundles have 5 to 20 KB; certificates and proofs do not reach this. */
+const SIDECAR_BYTES = 256 * 1024
+
+export type BundleKind = 'tree' | 'archive' | 'file'
+
+/** What a path on the command line is, by its type and its name. Refuses with file_missing. */
+export function kindOfPath(path: string): BundleKind {
+  const stat = statIfThere(path)
+  if (stat === undefined) throw new RelError('file_missing', `${path} does not exist`)
+  if (isDirectory(path)) return 'tree'
+  return /\.(?:tar|tar\.gz|tgz|tar\.zst|tzst)$/.test(path) ? 'archive' : 'file'
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return statIfThere(realpathSync(path))?.isDirectory() === true
+  } catch (error) {
+    throw fileError(error, path, 'read')
+  }
+}
+
+/**
+ * The verdict on a whole bundle, directory or archive: its manifest first, then every file against
+ * it. There is no way to a VerifiedBundle but this one. Refuses as verifyManifestBytes and
+ * verifyTree do, and with manifest_missing; archives also with archive_*.
+ */
+export async function verifyBundle(
+  path: string,
+  policy: VerifyPolicy,
+  onStep?: OnStep,
+): Promise<VerifiedBundle> {
+  if (kindOfPath(path) === 'tree') return verifyDirectory(path, policy, onStep)
+  const {verifyArchive} = await import('./archive/verify-archive.ts')
+  return verifyArchive(path, policy, onStep)
+}
+
+/** As verifyBundle, for a directory whose manifest may be kept elsewhere. */
+export async function verifyDirectory(
+  path: string,
+  policy: VerifyPolicy,
+  onStep?: OnStep,
+  manifestPath = join(path, 'manifest.json'),
+): Promise<VerifiedBundle> {
+  const root = realpathSync(path)
+  const bytes = readManifest(manifestPath)
+  const sidecar = policy.identity === undefined ? undefined : readSidecar(manifestPath)
+  const verified = await verifyManifestBytes(bytes, policy, onStep, sidecar)
+  const facts = verifyTree(root, verified.manifest)
+  onStep?.({check: 'files', detail: `${facts.fileCount} as signed, nothing missing, nothing more`})
+  return {...verified, source: 'tree', ...facts}
+}
+
+/** The bytes of manifest.json, a regular file. Refuses with manifest_missing, file_not_regular. */
+export function readManifest(path: string): Buffer {
+  const stat = statIfThere(path)
+  if (stat === undefined) throw new RelError('manifest_missing', `${path} does not exist`)
+  if (!stat.isFile()) throw new RelError('file_not_regular', `${path} is not a regular file`)
+  if (stat.size > manifestLimits.bytes)
+    throw new RelError(
+      'manifest_limit',
+      `${path} has ${stat.size} bytes, at most ${manifestLimits.bytes}`,
+    )
+  return readFileLimited(path, manifestLimits.bytes)
+}
+
+/** The names under which the Sigstore bundle of a manifest is looked for, in this order. */
+export function sigstoreSidecars(manifestPath: string): readonly string[] {
+  const beside = manifestPath.replace(/\.json$/, '')
+  return [`${beside}.sig.bundle`, `${manifestPath}.sigstore.json`]
+}
+
+function readSidecar(manifestPath: string): Buffer | undefined {
+  const path = sigstoreSidecars(manifestPath).find((name) => statIfThere(name) !== undefined)
+  return path === undefined ? undefined : readFileLimited(path, SIDECAR_BYTES)
+}
