@@ -67,6 +67,8 @@ async function runCommand(
   tree: CommandTree,
   path: Path,
 ): Promise<void> {
+  // bin/run.cjs has checked the version; oclif would load semver to check it again
+  process.env.OCLIF_DISABLE_ENGINE_WARNING ??= '1'
   const {fullConfig, isPluginCommand, quickConfig} = await import('./oclif-config.ts')
   if (path === 'full' || isPluginCommand(id)) {
     const {run} = await import('@oclif/core')

@@ -1,0 +1,111 @@
+// Starts rel: the built program of a package, or the sources of a checkout. Its syntax is that of
+// an old Node.js, so that a too old one can still say so.
+'use strict'
+var fs = require('fs')
+var path = require('path')
+
+var root = path.dirname(__dirname)
+var minimum = {22: [22, 2], 24: [15, 0]} // engines in package.json; any version from 26 on
+
+function isSupported(version) {
+  var parts = version.split('.').map(Number)
+  if (parts[0] >= 26) return true
+  var least = minimum[parts[0]]
+  if (least === undefined) return false
+  return parts[1] > least[0] || (parts[1] === least[0] && parts[2] >= least[1])
+}
+
+function refuseOldNode() {
+  var message = 'Node.js ' + process.versions.node + ' at ' + process.execPath + ' is too old'
+  var hint = 'install Node.js ^22.22.2, ^24.15.0 or >= 26, or set REL_NODE to its path'
+  if (process.argv.indexOf('--json') === -1) {
+    console.error('✖ node_unsupported: ' + message + '\n  Fix: ' + hint)
+  } else {
+    var error = {code: 'node_unsupported', message: message, hint: hint}
+    error.docs = 'docs/error-codes.md#node_unsupported'
+    error.exit = 28
+    error.details = {}
+    var document = {schema_version: 1, ok: false, command: null, error: error, warnings: []}
+    console.log(JSON.stringify(document, null, 2))
+  }
+  process.exitCode = 28
+}
+
+/**
+ * Nobody but us (or root) may be able to write in a folder whose bytecode we run, nor in one above
+ * it: who can rename a parent can put another folder in its place. A sticky folder such as /tmp
+ * does not let others rename what is ours.
+ */
+function isPrivate(folder) {
+  var me = process.geteuid()
+  for (var at = folder; ; at = path.dirname(at)) {
+    var stat = fs.lstatSync(at)
+    var owned = stat.uid === me || (stat.uid === 0 && at !== folder)
+    var open = (stat.mode & 0o022) !== 0 && (stat.mode & 0o1000) === 0
+    if (!owned || open || !stat.isDirectory()) return false
+    if (at === path.dirname(at)) return true
+  }
+}
+
+/** Node's default cache is a folder in /tmp that anybody may have made first (docs/decisions/start-up.md). */
+function useCompileCache() {
+  if (process.env.NODE_COMPILE_CACHE || process.env.NODE_DISABLE_COMPILE_CACHE) return
+  var home = process.env.HOME || ''
+  var base = process.env.XDG_CACHE_HOME || (home && path.join(home, '.cache'))
+  if (!base || !path.isAbsolute(base)) return
+  var folder = path.join(base, 'rel', 'compile')
+  try {
+    if (!fs.existsSync(folder)) fs.mkdirSync(folder, {recursive: true, mode: 0o700})
+    if (isPrivate(fs.realpathSync(folder))) require('module').enableCompileCache(folder)
+  } catch (error) {
+    // a cache that cannot be made costs milliseconds, not the command
+  }
+}
+
+/** Newest change of a file or folder below `folder`: a removed file changes its folder. */
+function newestChange(folder) {
+  return fs.readdirSync(folder, {withFileTypes: true}).reduce(function (newest, entry) {
+    var entryPath = path.join(folder, entry.name)
+    if (entry.isDirectory()) return Math.max(newest, newestChange(entryPath))
+    return Math.max(newest, fs.statSync(entryPath).mtimeMs)
+  }, fs.statSync(folder).mtimeMs)
+}
+
+/** A checkout runs its build only while nothing in src or package.json is newer. */
+function runsBuild(program) {
+  var sources = path.join(root, 'src')
+  if (!fs.existsSync(sources)) return true
+  if (!fs.existsSync(program)) return false
+  var built = fs.statSync(program).mtimeMs
+  var facts = fs.statSync(path.join(root, 'package.json')).mtimeMs
+  return facts < built && newestChange(sources) < built
+}
+
+function runSources() {
+  // Node.js 22 announces type stripping on every run
+  if (/^22\./.test(process.versions.node)) process.removeAllListeners('warning')
+  import('./dev.ts')
+}
+
+/** `rel --version` alone needs nothing of rel. */
+function asksVersion(words) {
+  return words.length === 1 && /^(--version|-v|version)$/.test(words[0])
+}
+
+function printVersion() {
+  var facts = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8'))
+  var machine = process.platform + '-' + process.arch
+  process.stdout.on('error', function () {})
+  process.stdout.write('rel ' + facts.version + ' ' + machine + ' node-' + process.version + '\n')
+}
+
+function start() {
+  if (!isSupported(process.versions.node)) return refuseOldNode()
+  if (asksVersion(process.argv.slice(2))) return printVersion()
+  useCompileCache()
+  var program = path.join(root, 'dist', 'rel.cjs')
+  if (runsBuild(program)) require(program).start(root)
+  else runSources()
+}
+
+start()
