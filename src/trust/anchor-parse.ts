@@ -1,12 +1,12 @@
 import {RelError} from '../system/error.ts'
 import type {JsonObject, JsonValue} from '../system/json.ts'
 import {
-  type AllowedSigner,
   type Anchor,
   type AnchorFile,
   type AnchorKey,
   anchorLimits,
   type Grant,
+  type Limits,
   type RevokedKey,
   type RoleName,
   roleNames,
@@ -14,6 +14,7 @@ import {
 import {canonicalJson} from './canonical-json.ts'
 import {PUBLIC_KEY_BYTES, publicKeyFromRaw} from './ed25519.ts'
 import {parseSignatures} from './envelope.ts'
+import {parseAllowedSigners} from './sigstore/allowed-signer.ts'
 import {parseStrictJson} from './strict-json.ts'
 
 /** Products and channels: also safe as file names and in URLs. */
@@ -25,7 +26,7 @@ export const plainName = /^[ -~]{1,128}$/
  * An anchor from its file: strict JSON, no unknown field, every key strong and under its own id,
  * every threshold within reach. Its signatures are not checked. Refuses with json_*, key_weak,
  * key_malformed, signature_*, anchor_spec_unsupported, anchor_malformed (the details say where),
- * anchor_limit, anchor_inconsistent.
+ * anchor_limit, anchor_inconsistent, identity_policy_*.
  */
 export function parseAnchor(bytes: Uint8Array): AnchorFile {
   const json = parseStrictJson(bytes, {bytes: anchorLimits.bytes, depth: anchorLimits.depth})
@@ -50,7 +51,7 @@ function checkSpec(spec: JsonValue | undefined): void {
 function anchorOf(trust: JsonObject): Anchor {
   const optional = ['revoked', 'revoked_digests', 'allowed_signers', 'legacy']
   onlyFields(trust, 'trust', ['spec', 'version', 'expires', 'keys', 'roles'], optional)
-  const {revokedKeys, revokedDigests, allowedSigners} = anchorLimits
+  const {revokedKeys, revokedDigests} = anchorLimits
   return {
     spec: 1,
     version: numberOf(trust.version, 'trust.version'),
@@ -63,11 +64,8 @@ function anchorOf(trust: JsonObject): Anchor {
       'trust.revoked_digests',
       revokedDigests,
     ).map((digest) => matching(digest, hexDigest, 'a revoked digest')),
-    allowedSigners: listOf(
-      trust.allowed_signers ?? [],
-      'trust.allowed_signers',
-      allowedSigners,
-    ).map(allowedSignerOf),
+    allowedSigners:
+      trust.allowed_signers === undefined ? [] : parseAllowedSigners(trust.allowed_signers),
     legacy: legacyOf(trust.legacy),
   }
 }
@@ -155,27 +153,6 @@ function revokedOf(json: JsonValue, at: number): RevokedKey {
   }
 }
 
-function allowedSignerOf(json: JsonValue, at: number): AllowedSigner {
-  const where = `trust.allowed_signers[${at}]`
-  const signer = objectOf(json, where)
-  const optional = ['repo_id', 'trigger', 'runner', 'not_before', 'not_after', 'products']
-  onlyFields(signer, where, ['issuer', 'san'], optional)
-  const text = (key: string, pattern: RegExp) => matching(signer[key], pattern, `${where}.${key}`)
-  const {repo_id, trigger, runner, not_before, not_after} = signer
-  return {
-    issuer: text('issuer', /^https:\/\/[!-~]{1,500}$/),
-    san: text('san', /^[!-~]{1,1000}$/),
-    ...(repo_id === undefined ? {} : {repoId: text('repo_id', /^[0-9]{1,20}$/)}),
-    ...(trigger === undefined
-      ? {}
-      : {trigger: namesOf(trigger, limitName, 16, `${where}.trigger`)}),
-    ...(runner === undefined ? {} : {runner: text('runner', limitName)}),
-    ...(not_before === undefined ? {} : {notBefore: numberOf(not_before, `${where}.not_before`)}),
-    ...(not_after === undefined ? {} : {notAfter: numberOf(not_after, `${where}.not_after`)}),
-    ...limitOf('products', signer.products, where),
-  }
-}
-
 /**
  * What no single field shows: version from 1, one root entry without limits, keys that exist and
  * are not revoked, thresholds that can be met, entries that can ever decide.
@@ -211,7 +188,7 @@ function checkGrant(anchor: Anchor, revoked: Set<string>, grant: Grant, where: s
 }
 
 /** Whether everything that `grant` is for is decided by `earlier` already. */
-function coversAll(earlier: Grant, grant: Grant): boolean {
+export function coversAll(earlier: Limits, grant: Limits): boolean {
   return isWithin(grant.products, earlier.products) && isWithin(grant.channels, earlier.channels)
 }
 

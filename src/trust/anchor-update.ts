@@ -1,7 +1,7 @@
 import {RelError} from '../system/error.ts'
 import {type AnchorFile, anchorLimits, checkAnchor, checkAnchorFresh, rootKeys} from './anchor.ts'
 import {parseAnchor} from './anchor-parse.ts'
-import {checkSignatures} from './envelope.ts'
+import {checkSignatures, signersOf} from './envelope.ts'
 
 /**
  * The anchor that follows a trusted one, TUF's root rule (theupdateframework/specification 5.3):
@@ -76,4 +76,34 @@ export function walkAnchors(
   }
   checkAnchorFresh(last.anchor, now)
   return last
+}
+
+/** Whose signatures a version has and which it still needs to follow from the version before. */
+export type Need = {
+  /** The version whose root keys are asked. */
+  readonly version: number
+  readonly threshold: number
+  readonly signedBy: readonly string[]
+  /** Root keys that have not signed; `threshold - signedBy.length` of them are enough. */
+  readonly waitingFor: readonly string[]
+}
+
+/**
+ * The needs of a version: its own root keys, and those of the version before unless it is the first.
+ * Refuses with signature_invalid when a root key's signature fails, and as nextAnchor does.
+ */
+export function needsOf(file: AnchorFile, previous: AnchorFile | undefined): readonly Need[] {
+  if (previous !== undefined) checkVersion(previous.anchor.version, file.anchor.version)
+  const asked = previous === undefined ? [file] : [previous, file]
+  return asked.map(({anchor}) => {
+    const {keys, threshold} = rootKeys(anchor)
+    const signedBy = signersOf('trust', file.canonical, file.signatures, keys)
+    const waitingFor = keys.map(({keyId}) => keyId).filter((keyId) => !signedBy.includes(keyId))
+    return {version: anchor.version, threshold, signedBy, waitingFor}
+  })
+}
+
+/** True when every threshold is met. */
+export function isComplete(needs: readonly Need[]): boolean {
+  return needs.every(({threshold, signedBy}) => signedBy.length >= threshold)
 }

@@ -1,5 +1,6 @@
 import type {JsonObject} from '../system/json.ts'
-import type {AllowedSigner, Anchor, AnchorFile, AnchorKey, Grant} from './anchor.ts'
+import type {Anchor, AnchorFile, AnchorKey, Grant} from './anchor.ts'
+import {allowedSignerJson} from './sigstore/allowed-signer.ts'
 
 /** The signed part of an anchor as it stands in `trust.json`; absent means absent, never null. */
 export function anchorJson(anchor: Anchor): JsonObject {
@@ -17,7 +18,9 @@ export function anchorJson(anchor: Anchor): JsonObject {
       ...(reason === undefined ? {} : {reason}),
     })),
     revoked_digests: anchor.revokedDigests,
-    allowed_signers: anchor.allowedSigners.map(allowedSignerJson),
+    ...(anchor.allowedSigners.length === 0
+      ? {}
+      : {allowed_signers: anchor.allowedSigners.map(allowedSignerJson)}),
     legacy: anchor.legacy,
   }
 }
@@ -37,20 +40,6 @@ function grantJson({keyIds, threshold, products, channels}: Grant): JsonObject {
     threshold,
     ...(products === undefined ? {} : {products}),
     ...(channels === undefined ? {} : {channels}),
-  }
-}
-
-function allowedSignerJson(signer: AllowedSigner): JsonObject {
-  const {issuer, san, repoId, trigger, runner, notBefore, notAfter, products} = signer
-  return {
-    issuer,
-    san,
-    ...(repoId === undefined ? {} : {repo_id: repoId}),
-    ...(trigger === undefined ? {} : {trigger}),
-    ...(runner === undefined ? {} : {runner}),
-    ...(notBefore === undefined ? {} : {not_before: notBefore}),
-    ...(notAfter === undefined ? {} : {not_after: notAfter}),
-    ...(products === undefined ? {} : {products}),
   }
 }
 

@@ -1,6 +1,8 @@
 import {RelError} from '../system/error.ts'
 import type {PublicKey} from './ed25519.ts'
 import {checkSignatures, type EnvelopeSignature, type KeySet, shortId} from './envelope.ts'
+import {timeText} from './expiry.ts'
+import type {AllowedSigner} from './sigstore/allowed-signer.ts'
 
 /** What a key may sign; a key of one role never counts for another. */
 export const roleNames = [
@@ -29,7 +31,6 @@ export const anchorLimits = {
   names: 256,
   revokedKeys: 1024,
   revokedDigests: 4096,
-  allowedSigners: 64,
   /** Versions that one update may walk; a device that missed more gets a new anchor by hand. */
   steps: 64,
 } as const
@@ -60,12 +61,16 @@ export type AnchorKey = {
   readonly notAfter?: number
 }
 
-/** `threshold` of these keys may sign for these products and channels; any, where absent. */
-export type Grant = {
-  readonly keyIds: readonly string[]
-  readonly threshold: number
+/** Any product, any channel, where absent. */
+export type Limits = {
   readonly products?: readonly string[]
   readonly channels?: readonly string[]
+}
+
+/** `threshold` of these keys may sign within these limits. */
+export type Grant = Limits & {
+  readonly keyIds: readonly string[]
+  readonly threshold: number
 }
 
 /** A key that must not count any more. */
@@ -74,18 +79,6 @@ export type RevokedKey = {
   /** Since when it may be in wrong hands, for readers with a trusted time; rel refuses all of it. */
   readonly since: number
   readonly reason?: string
-}
-
-/** A Sigstore identity that may sign, compared as strings (docs/formats/trust-anchor.md). */
-export type AllowedSigner = {
-  readonly issuer: string
-  readonly san: string
-  readonly repoId?: string
-  readonly trigger?: readonly string[]
-  readonly runner?: string
-  readonly notBefore?: number
-  readonly notAfter?: number
-  readonly products?: readonly string[]
 }
 
 /** An anchor as read: well-formed and consistent, its signatures not checked yet. */
@@ -132,8 +125,7 @@ function publicKeysOf(anchor: Anchor, keyIds: readonly string[]): PublicKey[] {
 /** Refuses with anchor_expired. */
 export function checkAnchorFresh(anchor: Anchor, now: number): void {
   if (now <= anchor.expires) return
-  const expires = new Date(anchor.expires * 1000).toISOString()
-  const message = `version ${anchor.version} of the trust anchor expired at ${expires}`
+  const message = `version ${anchor.version} of the trust anchor expired at ${timeText(anchor.expires)}`
   throw new RelError('anchor_expired', message, {details: {expires: anchor.expires, now}})
 }
 
@@ -176,8 +168,7 @@ function reasonAgainst(
 }
 
 function keyExpired(keyId: string, notAfter: number): RelError {
-  const end = new Date(notAfter * 1000).toISOString()
-  return new RelError('key_expired', `key ${shortId(keyId)} was good until ${end}`)
+  return new RelError('key_expired', `key ${shortId(keyId)} was good until ${timeText(notAfter)}`)
 }
 
 function keyRevoked(keyId: string): RelError {
@@ -202,7 +193,6 @@ export function checkAnchor({anchor, canonical, signatures}: AnchorFile): void {
 /** Refuses with clock_set_back when the clock is behind a time it has shown before. */
 export function checkClock(now: number, highWater: number): void {
   if (now >= highWater) return
-  const seen = new Date(highWater * 1000).toISOString()
-  const message = `the clock is ${highWater - now} s behind ${seen}, which it has shown before`
+  const message = `the clock is ${highWater - now} s behind ${timeText(highWater)}, seen before`
   throw new RelError('clock_set_back', message, {details: {now, high_water: highWater}})
 }

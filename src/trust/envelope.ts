@@ -89,20 +89,34 @@ export function checkSignatures(
     throw new RelError('internal_error', `a threshold of ${threshold} would trust everyone`)
   if (signatures.length === 0) throw new RelError('signature_missing', 'nobody has signed')
   checkShape(signatures)
+  const signedBy = signersOf(kind, canonical, signatures, keys)
+  if (signedBy.length >= threshold) return {signedBy}
+  const refusal = refusalOf(signatures, keySet)
+  if (refusal !== undefined) throw refusal
+  throw signedBy.length === 0 ? keyUnknown(signatures, keys) : thresholdNotMet(signedBy, keySet)
+}
+
+/**
+ * The ids of those keys that signed, each public key once, however few they are.
+ * Refuses with signature_invalid when the signature of one of them fails.
+ */
+export function signersOf(
+  kind: PayloadKind,
+  canonical: Canonical,
+  signatures: readonly EnvelopeSignature[],
+  keys: readonly PublicKey[],
+): readonly string[] {
   const known = new Map(keys.map((key) => [key.keyId, key]))
-  if (!signatures.some(({keyid}) => known.has(keyid)))
-    throw refusalOf(signatures, keySet) ?? keyUnknown(signatures, keys)
-  const message = toBeSigned(kind, canonical)
+  const theirs = signatures.filter(({keyid}) => known.has(keyid))
   const signers = new Map<string, string>()
-  for (const {keyid, sig} of signatures) {
-    const key = known.get(keyid)
-    if (key === undefined) continue
+  if (theirs.length === 0) return []
+  const message = toBeSigned(kind, canonical)
+  for (const {keyid, sig} of theirs) {
+    const key = known.get(keyid) as PublicKey
     if (!verifyEd25519(key, message, decodeSignature(sig))) throw signatureInvalid(kind, keyid)
     signers.set(Buffer.from(key.raw).toString('hex'), keyid)
   }
-  if (signers.size < threshold)
-    throw refusalOf(signatures, keySet) ?? thresholdNotMet(signers.size, keySet)
-  return {signedBy: [...signers.values()]}
+  return [...signers.values()]
 }
 
 function refusalOf(
@@ -132,7 +146,7 @@ function signatureInvalid(kind: PayloadKind, keyid: string): RelError {
   return new RelError('signature_invalid', message, {details: {keyid}})
 }
 
-function thresholdNotMet(count: number, {threshold}: KeySet): RelError {
+function thresholdNotMet({length: count}: readonly string[], {threshold}: KeySet): RelError {
   const message = `signed by ${count} trusted key${count === 1 ? '' : 's'}, ${threshold} are needed`
   return new RelError('threshold_not_met', message, {details: {signed: count, threshold}})
 }
