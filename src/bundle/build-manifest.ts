@@ -2,7 +2,7 @@ import {RelError} from '../system/error.ts'
 import type {BundleManifest, FileEntry, LinkEntry} from './manifest.ts'
 import {manifestLimits} from './manifest.ts'
 import {isBundleName, isName, KNOWN_SPEC} from './parse-manifest.ts'
-import {checkLinks, checkPaths, isAsciiPath, shownPath} from './path-rules.ts'
+import {checkLinks, isAsciiPath, shownPath} from './path-rules.ts'
 import {checkVersion, compareVersions} from './version.ts'
 
 /** What a signer says of a bundle; everything else is read from its files. */
@@ -24,8 +24,9 @@ export type BundleFacts = {
 }
 
 /**
- * The manifest of these files and links, both sorted by path. What it refuses is what parseManifest
- * refuses, and path_not_ascii unless asked for, so that nothing is signed that cannot be verified.
+ * The manifest of these files and links, both sorted by path, their paths checked by readTree.
+ * What it refuses is what parseManifest refuses, and path_not_ascii unless asked for, so that
+ * nothing is signed that cannot be verified.
  */
 export function buildManifest(
   facts: BundleFacts,
@@ -34,8 +35,10 @@ export function buildManifest(
 ): BundleManifest {
   checkFacts(facts)
   if (files.length === 0) throw new RelError('files_empty', 'there is no file to sign')
-  if (!facts.unicodePaths) for (const {path} of [...files, ...links]) checkAscii(path)
-  checkPaths([...files, ...links])
+  if (!facts.unicodePaths) {
+    for (const {path} of files) checkAscii(path)
+    for (const {path} of links) checkAscii(path)
+  }
   checkLinks(files, links)
   const {bundleName, version, timestamp} = facts
   if (facts.d2) return {bundleName, version, timestamp, files: files.map(withoutStatus)}

@@ -9,7 +9,7 @@ const BUFFER_BYTES = 1024 * 1024
 const openFlags =
   constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY
 
-/** What one open descriptor says of a file; `unsteady` when it changed while it was read. */
+/** What one open descriptor says of a file; `unsteady` when its size is not what was read. */
 export type HashedFile =
   | {readonly state: 'hashed'; readonly stat: Stats; readonly sha256: string}
   | {readonly state: 'skipped'; readonly stat: Stats}
@@ -25,8 +25,9 @@ export type FileHasher = (path: string, want: WantHash) => HashedFile
 
 /**
  * A hasher whose every answer comes from one descriptor, opened without following a link: the
- * status is that of the bytes that were hashed. Reading a file that others write to is noticed by
- * its size, times or inode. Throws file_unreadable.
+ * status is that of the bytes that were hashed. Whether the file was written to meanwhile is for
+ * the caller to find out: a signer looks again at the end, a verifier has the digest.
+ * Throws file_unreadable.
  */
 export function makeFileHasher(): FileHasher {
   const buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
@@ -60,7 +61,7 @@ function hashDescriptor(fd: number, buffer: Buffer, want: WantHash): HashedFile 
   if (!stat.isFile()) return {state: 'not_regular'}
   if (!want(stat)) return {state: 'skipped', stat}
   const {sha256, size} = hashContent(fd, buffer)
-  if (size !== stat.size || !isSame(stat, fstatSync(fd))) return {state: 'unsteady'}
+  if (size !== stat.size) return {state: 'unsteady'}
   return {state: 'hashed', stat, sha256}
 }
 
@@ -86,14 +87,4 @@ function fill(fd: number, buffer: Buffer): number {
     size += count
   }
   return size
-}
-
-/** The same inode in the same state, as far as the file system tells. */
-export function isSame(before: Stats, after: Stats): boolean {
-  return (
-    before.ino === after.ino &&
-    before.size === after.size &&
-    before.mtimeMs === after.mtimeMs &&
-    before.ctimeMs === after.ctimeMs
-  )
 }

@@ -17,14 +17,18 @@ import {isVersion} from './version.ts'
 /** The newest manifest format this version understands. */
 export const KNOWN_SPEC = 1
 
-/** manifest.json split into its signatures and what they sign, of which only the frame was read. */
-export type ManifestDocument = {
-  /** What is signed, as parsed; its meaning was not looked at. */
-  readonly value: JsonObject
+/** The signatures of a manifest.json, and the format of what they sign. */
+export type SignaturesOf = {
   /** The signed format number, undefined for a true D2 manifest. */
   readonly spec: number | undefined
   readonly signature?: string
   readonly signatures: readonly EnvelopeSignature[]
+}
+
+/** manifest.json split into its signatures and what they sign, of which only the frame was read. */
+export type ManifestDocument = SignaturesOf & {
+  /** What is signed, as parsed; its meaning was not looked at. */
+  readonly value: JsonObject
 }
 
 /**
@@ -66,8 +70,9 @@ export function parseMeaning({value, spec}: ManifestDocument): BundleManifest {
   const rel = value.rel === undefined ? undefined : objectOf(value.rel, 'rel')
   const files = parseFiles(value, rel)
   const section = rel === undefined ? undefined : parseRel(rel, files)
-  checkPaths([...files, ...(section?.links ?? [])])
-  checkLinks(files, section?.links ?? [])
+  const links = section?.links ?? []
+  checkPaths(files.map(pathOf), links.map(pathOf))
+  checkLinks(files, links)
   return {
     bundleName: nameOf(value.bundle_name, bundleNames, 'bundle_name'),
     version: versionOf(value.version, 'version'),
@@ -75,6 +80,10 @@ export function parseMeaning({value, spec}: ManifestDocument): BundleManifest {
     files,
     ...(section === undefined ? {} : {rel: section}),
   }
+}
+
+function pathOf({path}: {readonly path: string}): string {
+  return path
 }
 
 /** A format from the future (or format 0, which never was). */

@@ -110,24 +110,36 @@ function foldCase(text: string): string {
  * Refuses as checkPath does, and with path_collision and path_conflict. Directories count too:
  * `Lib/a` and `lib/b` are one directory on some systems and two on others.
  */
-export function checkPaths(entries: Iterable<{readonly path: string}>): void {
+export function checkPaths(...lists: readonly (readonly string[])[]): void {
   const directories = new Map<string, string>()
   const names = new Set<string>()
   let parent = ''
-  for (const {path} of entries) {
-    checkPath(path)
-    const directory = directoryOf(path)
-    if (directory !== parent) addDirectories(directory, directories)
-    parent = directory
-    const folded = foldPath(path)
-    if (names.has(folded))
-      throw new RelError('path_collision', `${shownPath(path)} has a twin on some systems`)
-    names.add(folded)
+  for (const list of lists) {
+    for (const path of list) {
+      const directory = directoryOf(path)
+      // sorted paths share their directory with the one before: its segments are known to be good
+      if (directory !== parent || !isPlainName(path, directory.length)) checkPath(path)
+      if (directory !== parent) addDirectories(directory, directories)
+      parent = directory
+      const folded = foldPath(path)
+      const before = names.size
+      if (names.add(folded).size === before)
+        throw new RelError('path_collision', `${shownPath(path)} has a twin on some systems`)
+    }
   }
   for (const [folded, directory] of directories) {
     if (names.has(folded))
       throw new RelError('path_conflict', `${shownPath(directory)} is a file and a directory`)
   }
+}
+
+/** A name about which no rule has anything to say; what it does not match is looked at in full. */
+const plainName = /^\/?[0-9A-Z_a-z][-0-9A-Z_a-z]{0,40}\.[0-9A-Z_a-z]{1,10}$/
+
+function isPlainName(path: string, directoryLength: number): boolean {
+  if (path.length > 256) return false
+  const name = path.slice(directoryLength)
+  return plainName.test(name) && !windowsDevice.test(name.replace('/', '')) && directoryLength > 0
 }
 
 function addDirectories(directory: string, directories: Map<string, string>): void {

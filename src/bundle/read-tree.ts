@@ -40,7 +40,10 @@ export function readTree(root: string, rules: ReadRules): TreeReading {
   const listing = listTree(root)
   const paths = listing.files.filter((path) => !isLeftover(path))
   checkSpecial(listing, rules)
-  checkPaths([...paths, ...listing.links.map(({path}) => path)].map((path) => ({path})))
+  checkPaths(
+    paths,
+    listing.links.map(({path}) => path),
+  )
   const reading = hashFiles(root, paths, rules)
   checkUnchanged(root, listing.directories)
   const {links, emptyDirectories} = listing
@@ -92,10 +95,11 @@ function readFile(
   hasher: FileHasher,
   {normaliseModes}: ReadRules,
 ): ReadFile | Difference {
-  const result = hasher(
-    absoluteOf(root, path),
-    (stat) => statusRefusal(path, stat, normaliseModes) === undefined,
-  )
+  const result = hasher(absoluteOf(root, path), (stat) => {
+    if (statusRefusal(path, stat, normaliseModes) !== undefined) return false
+    letTimePass(stat)
+    return true
+  })
   if (result.state === 'absent' || result.state === 'unsteady') throw changed(path)
   if (result.state === 'not_regular')
     return {path, code: 'file_not_regular', seen: 'not a regular file'}
@@ -106,6 +110,19 @@ function readFile(
   const entry = {path, sha256: result.sha256, size: stat.size, mode}
   const from = octalOf(stat)
   return from === mode ? {entry, stat} : {entry, stat, change: {path, from, to: mode}}
+}
+
+/** Kernels stamp times every 1 to 10 ms (CONFIG_HZ). */
+const TICK_MILLISECONDS = 20
+
+/**
+ * A file that was written to in this very tick can be written to again without a new time stamp.
+ * Reading it one tick later makes every write from now on visible (git calls this racy).
+ */
+function letTimePass({ctimeMs}: Stats): void {
+  const age = Date.now() - ctimeMs
+  if (age < 0 || age > TICK_MILLISECONDS) return
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, TICK_MILLISECONDS)
 }
 
 function statusRefusal(path: string, stat: Stats, normalise: boolean): Difference | undefined {

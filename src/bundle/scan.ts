@@ -2,7 +2,6 @@ import {isUtf8} from 'node:buffer'
 import {type Dirent, lstatSync, readdirSync, readlinkSync, type Stats} from 'node:fs'
 import {RelError} from '../system/error.ts'
 import {fileError} from '../system/files.ts'
-import {isSame} from './hash-tree.ts'
 import {type LinkEntry, manifestLimits, sidecarNames} from './manifest.ts'
 import {shownPath} from './path-rules.ts'
 
@@ -126,4 +125,14 @@ function isSameList(before: readonly string[], after: readonly string[]): boolea
   if (before.every((name, at) => name === after[at])) return true
   const sorted = [...after].sort()
   return [...before].sort().every((name, at) => name === sorted[at])
+}
+
+/** The same inode in the same state, as far as the file system tells. */
+function isSame(before: Stats, after: Stats): boolean {
+  return (
+    before.ino === after.ino &&
+    before.size === after.size &&
+    before.mtimeMs === after.mtimeMs &&
+    before.ctimeMs === after.ctimeMs
+  )
 }

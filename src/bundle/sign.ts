@@ -12,7 +12,7 @@ import {parseManifest} from './parse-manifest.ts'
 import {isLeftover, type ModeChange, type ReadRules, readTree} from './read-tree.ts'
 import {readManifest, sigstoreSidecars} from './verify.ts'
 import {verifyTree} from './verify-tree.ts'
-import {canonicalManifest, manifestJson} from './write-manifest.ts'
+import {canonicalBytes, canonicalManifest, manifestJson} from './write-manifest.ts'
 
 export type SignRequest = {
   readonly directory: string
@@ -64,10 +64,10 @@ export function planSign(request: SignRequest): SignPlan {
  */
 export async function applySign(plan: SignPlan, signer: Signer): Promise<Signed> {
   const {manifest, output, root} = plan
-  const canonical = [...canonicalManifest(manifest)]
+  const canonical = canonicalBytes(manifest)
   const d2 = manifest.rel === undefined
   const signature = plan.legacy || d2 ? await signLegacy(canonical, signer, d2) : undefined
-  const signatures = d2 ? [] : await addSignature('manifest', canonical, [], signer)
+  const signatures = d2 ? [] : await addSignature('manifest', [canonical], [], signer)
   const file = {manifest, signatures, ...(signature === undefined ? {} : {signature})}
   sweep(root)
   for (const {path, to} of plan.modeChanges) changeMode(join(root, path), to)
@@ -111,7 +111,7 @@ function checkTreeIs(root: string, manifest: BundleManifest): void {
 
 /** Adds one signature and writes the manifest, all or nothing. A key that has signed changes nothing. */
 export async function applyCosign({output, file}: CosignPlan, signer: Signer): Promise<Signed> {
-  const canonical = [...canonicalManifest(file.manifest)]
+  const canonical = canonicalManifest(file.manifest)
   const signatures = await addSignature('manifest', canonical, file.signatures, signer)
   const cosigned = {...file, signatures}
   const warnings = signatures.length > file.signatures.length ? [] : ['this key had signed already']
@@ -120,11 +120,10 @@ export async function applyCosign({output, file}: CosignPlan, signer: Signer): P
 
 /** D2's signature; undefined when the holder of the key takes no message that long. */
 async function signLegacy(
-  canonical: readonly string[],
+  message: Uint8Array,
   signer: Signer,
   required: boolean,
 ): Promise<string | undefined> {
-  const message = Buffer.from(canonical.join(''), 'utf8')
   const {maxMessageBytes = Number.POSITIVE_INFINITY, publicKey} = signer
   if (message.length > maxMessageBytes) {
     if (required) throw new RelError('usage_invalid', legacyTooLong(signer))

@@ -1,4 +1,3 @@
-import {createHash} from 'node:crypto'
 import {RelError} from '../system/error.ts'
 import {sha256Hex} from '../system/hash.ts'
 import {canonicalPieces} from '../trust/canonical-json.ts'
@@ -8,23 +7,23 @@ import {checkExpectations, checkFresh} from './expectations.ts'
 import type {BundleManifest, ManifestFile} from './manifest.ts'
 import {
   KNOWN_SPEC,
-  type ManifestDocument,
   parseDocument,
   parseMeaning,
+  type SignaturesOf,
   unsupportedSpec,
 } from './parse-manifest.ts'
 import type {OnStep, TrustSource, VerifiedManifest, VerifyPolicy} from './verify-policy.ts'
 import {partsOfName} from './version.ts'
-import {canonicalManifest} from './write-manifest.ts'
+import {canonicalBytes} from './write-manifest.ts'
 
 const silent: OnStep = () => undefined
 
-/** What is left to check once manifest.json was read: its canonical form and its signatures. */
-type Candidate = {
-  readonly document: ManifestDocument
+/** What is left to check once manifest.json was read: its signatures and what they cover. */
+type Candidate = SignaturesOf & {
   /** Absent when the format is newer than this version. */
   readonly manifest: BundleManifest | undefined
-  readonly canonical: readonly string[]
+  /** What is signed, RFC 8785 in UTF-8. */
+  readonly canonical: Uint8Array
   readonly product: string
   readonly channel: string
 }
@@ -44,40 +43,42 @@ export async function verifyManifestBytes(
   sidecar?: Uint8Array,
 ): Promise<VerifiedManifest> {
   const candidate = readCandidate(bytes, policy, onStep)
-  const {document, manifest, canonical} = candidate
+  const {spec, manifest, canonical} = candidate
   const signers = await checkSigners(candidate, {bytes, sidecar, policy, onStep})
   const manifestSha256 = sha256Hex(bytes)
-  const contentSha256 = digestOf(canonical)
+  const contentSha256 = sha256Hex(canonical)
   policy.trust.checkRevoked({manifestSha256})
   policy.trust.checkRevoked({manifestSha256: contentSha256})
   onStep({check: 'revocation', detail: 'neither digest is revoked'})
-  if (manifest === undefined) throw unsupportedSpec(document.spec ?? 0)
-  onStep({check: 'format', detail: document.spec === undefined ? 'D2' : `rel ${document.spec}`})
+  if (manifest === undefined) throw unsupportedSpec(spec ?? 0)
+  onStep({check: 'format', detail: spec === undefined ? 'D2' : `rel ${spec}`})
   onStep({check: 'expectations', detail: checkExpectations(manifest, policy.expect)})
   onStep({check: 'freshness', detail: checkFresh(manifest, policy.now)})
-  return {file: fileOf(document, manifest), manifest, manifestSha256, contentSha256, ...signers}
+  return {file: fileOf(candidate, manifest), manifest, manifestSha256, contentSha256, ...signers}
 }
 
-function fileOf({signature, signatures}: ManifestDocument, manifest: BundleManifest): ManifestFile {
+function fileOf({signature, signatures}: Candidate, manifest: BundleManifest): ManifestFile {
   return {manifest, signatures, ...(signature === undefined ? {} : {signature})}
 }
 
 function readCandidate(bytes: Uint8Array, policy: VerifyPolicy, onStep: OnStep): Candidate {
   const document = parseDocument(bytes)
   onStep({check: 'json', detail: `${bytes.length} bytes of strict JSON`})
-  const {spec, value} = document
+  // the parsed JSON of a large bundle takes 50 MB, so nothing may hold on to it
+  const {value, ...signatures} = document
+  const {spec} = signatures
   if (spec === undefined && policy.legacy !== 'allow')
     throw new RelError('legacy_refused', 'the manifest has no rel section (a D2 manifest)')
   if (spec !== undefined && spec > KNOWN_SPEC) {
     const {product, channel} = value.rel as Record<string, unknown>
-    const canonical = [...canonicalPieces(value)]
-    return {document, manifest: undefined, canonical, ...scopeOf(product, channel)}
+    const canonical = Buffer.from([...canonicalPieces(value)].join(''), 'utf8')
+    return {...signatures, manifest: undefined, canonical, ...scopeOf(product, channel)}
   }
   const manifest = parseMeaning(document)
   onStep({check: 'shape', detail: `${manifest.files.length} files, all paths inside the bundle`})
   const {product = partsOfName(manifest.bundleName).product, channel} = manifest.rel ?? {}
-  const canonical = [...canonicalManifest(manifest)]
-  return {document, manifest, canonical, ...scopeOf(product, channel)}
+  const canonical = canonicalBytes(manifest)
+  return {...signatures, manifest, canonical, ...scopeOf(product, channel)}
 }
 
 /** What an untrusted manifest claims to be for: it picks the keys, the signature then proves it. */
@@ -121,10 +122,10 @@ async function checkEither(candidate: Candidate, context: Context): Promise<Sign
 }
 
 async function checkIdentity(
-  {document, manifest}: Candidate,
+  {spec, manifest}: Candidate,
   {bytes, sidecar, policy, onStep}: Context,
 ): Promise<readonly string[]> {
-  if (manifest === undefined) throw unsupportedSpec(document.spec ?? 0)
+  if (manifest === undefined) throw unsupportedSpec(spec ?? 0)
   const identities = await policy.identity?.check({manifestBytes: bytes, manifest, sidecar})
   if (identities === undefined || identities.length === 0)
     throw new RelError('internal_error', 'an identity check passed without an identity')
@@ -136,18 +137,18 @@ async function checkKeys(
   candidate: Candidate,
   {policy, onStep}: Context,
 ): Promise<Pick<Signers, 'signedBy' | 'threshold'>> {
-  const {document, canonical, product, channel} = candidate
+  const {spec, signatures, canonical, product, channel} = candidate
   const keySet = policy.trust.keysFor({product, channel, now: policy.now})
   const {threshold} = keySet
   onStep({check: 'keys', detail: `${keySet.keys.length} trusted, ${threshold} must have signed`})
   const signedBy =
-    document.spec === undefined
+    spec === undefined
       ? checkLegacyOnly(candidate, keySet, policy)
-      : checkSignatures('manifest', canonical, document.signatures, keySet).signedBy
-  if (document.spec !== undefined) checkLegacyBeside(candidate, keySet, signedBy)
+      : checkSignatures('manifest', [canonical], signatures, keySet).signedBy
+  if (spec !== undefined) checkLegacyBeside(candidate, keySet, signedBy)
   if (policy.paranoid === true) {
     const {checkAgain} = await import('./second-opinion.ts')
-    await checkAgain(document, canonical, keySet.keys, signedBy)
+    await checkAgain(candidate, canonical, keySet.keys, signedBy)
     onStep({check: 'second opinion', detail: 'a second implementation agrees'})
   }
   onStep({check: 'signatures', detail: `valid: ${namesOf(signedBy, policy.trust)}`})
@@ -160,18 +161,17 @@ function namesOf(keyIds: readonly string[], trust: TrustSource): string {
 
 /** A true D2 manifest: its one signature is all there is, so it meets a threshold of one. */
 function checkLegacyOnly(
-  {document, manifest, canonical}: Candidate,
+  {signature, manifest, canonical}: Candidate,
   {keys, threshold}: KeySet,
   policy: VerifyPolicy,
 ): readonly string[] {
-  const {signature} = document
   if (signature === undefined) throw new RelError('signature_missing', 'nobody has signed')
   if (threshold !== 1)
     throw new RelError('threshold_not_met', `a D2 manifest has 1 signature, want ${threshold}`)
   const key =
     legacySigner(canonical, signature, keys) ??
     (policy.legacyCanonical === 'python-default' && manifest !== undefined
-      ? legacySigner([...canonicalManifest(manifest, 'python-default')], signature, keys)
+      ? legacySigner(canonicalBytes(manifest, 'python-default'), signature, keys)
       : undefined)
   if (key === undefined)
     throw new RelError('signature_invalid', 'no trusted key has made the signature', {
@@ -185,11 +185,10 @@ function checkLegacyOnly(
  * unknown here has signed too may it be that key's, and is as little looked at as its signature.
  */
 function checkLegacyBeside(
-  {document, canonical}: Candidate,
+  {signature, signatures, canonical}: Candidate,
   {keys}: KeySet,
   signedBy: readonly string[],
 ): void {
-  const {signature, signatures} = document
   if (signature === undefined) return
   const counting = keys.filter((key) => signedBy.includes(key.keyId))
   if (legacySigner(canonical, signature, counting) !== undefined) return
@@ -198,17 +197,10 @@ function checkLegacyBeside(
 }
 
 function legacySigner(
-  canonical: readonly string[],
+  message: Uint8Array,
   signature: string,
   keys: readonly PublicKey[],
 ): PublicKey | undefined {
   const bytes = decodeSignature(signature)
-  const message = Buffer.from(canonical.join(''), 'utf8')
   return keys.find((key) => verifyEd25519(key, message, bytes))
-}
-
-function digestOf(pieces: readonly string[]): string {
-  const hasher = createHash('sha256')
-  for (const piece of pieces) hasher.update(piece, 'utf8')
-  return hasher.digest('hex')
 }

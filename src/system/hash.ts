@@ -10,9 +10,9 @@ export function sha512(data: Uint8Array | string): Buffer {
   return hash('sha512', data, 'buffer')
 }
 
-/** SHA-512 over text that comes in pieces, so that a large canonical form is never one string. */
-export function sha512Of(pieces: Iterable<string>): Buffer {
+/** SHA-512 over bytes or UTF-8 text in pieces, so that a large canonical form is never one string. */
+export function sha512Of(pieces: Iterable<string | Uint8Array>): Buffer {
   const hasher = createHash('sha512')
-  for (const piece of pieces) hasher.update(piece, 'utf8')
+  for (const piece of pieces) hasher.update(piece)
   return hasher.digest()
 }

@@ -9,8 +9,8 @@ export const payloadTypes = {
 
 export type PayloadKind = keyof typeof payloadTypes
 
-/** The canonical form of a document, whole or in pieces (canonicalPieces). */
-export type Canonical = string | Iterable<string>
+/** The canonical form of a document, whole or in pieces (canonicalPieces) of text or UTF-8. */
+export type Canonical = string | Iterable<string | Uint8Array>
 
 /**
  * The bytes to be signed: DSSE's PAE (secure-systems-lab/dsse protocol.md) over the SHA-512 of a
