@@ -1,0 +1,6 @@
+import {test} from 'uvu'
+
+test('behaves like a command that failed', () => {
+  process.exitCode = 20
+})
+test.run()

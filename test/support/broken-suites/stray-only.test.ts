@@ -1,0 +1,5 @@
+import {test} from 'uvu'
+
+test('is left out', () => {})
+test.only('passes', () => {})
+test.run()

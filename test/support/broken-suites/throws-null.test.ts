@@ -1,0 +1,6 @@
+import {test} from 'uvu'
+
+test('throws null', () => {
+  throw null
+})
+test.run()
