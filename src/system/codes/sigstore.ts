@@ -126,6 +126,12 @@ export const sigstoreCodes = {
     cause: 'A subject of the statement is not a file of this release, or has another digest.',
     fix: 'Get the provenance that was made for this release.',
   },
+  sigstore_subject_missing: {
+    exit: 'verification',
+    title: 'the provenance does not speak of every file',
+    cause: 'A file of this release is not among the subjects, so nobody says where it was built.',
+    fix: 'Get the provenance that was made for this release.',
+  },
   trusted_root_invalid: {
     exit: 'usage',
     title: 'the Sigstore trusted root is not valid',

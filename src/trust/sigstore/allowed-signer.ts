@@ -69,8 +69,7 @@ export function allowedSignerJson(signer: AllowedSigner): JsonObject {
   }
 }
 
-/** One entry; `where` names it in messages. Refuses with identity_policy_malformed. */
-export function parseAllowedSigner(json: JsonValue, where: string): AllowedSigner {
+function parseAllowedSigner(json: JsonValue, where: string): AllowedSigner {
   if (typeof json !== 'object' || json === null || Array.isArray(json))
     throw malformed(`${where} is not an object`)
   const entry = json as JsonObject
