@@ -1,12 +1,16 @@
-import {createPublicKey, type KeyObject, verify} from 'node:crypto'
+import {createPrivateKey, createPublicKey, type KeyObject, verify} from 'node:crypto'
 import {Point} from '@noble/ed25519'
 import {RelError} from '../system/error.ts'
 import {sha256Hex} from '../system/hash.ts'
 
 /** RFC 8410: the fixed DER prefix of a SubjectPublicKeyInfo that holds an Ed25519 key. */
 const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')
+/** RFC 8410: the fixed DER prefix of a PrivateKeyInfo that holds an Ed25519 key. */
+const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex')
 
 export const PUBLIC_KEY_BYTES = 32
+/** RFC 8032 calls it the private key; all else is computed from it. */
+export const SEED_BYTES = 32
 export const SIGNATURE_BYTES = 64
 
 /** A public key that passed the weak-key test; its id is the SHA-256 of its SPKI DER in hex. */
@@ -21,6 +25,30 @@ export function spkiOf(raw: Uint8Array): Buffer {
   return Buffer.concat([SPKI_PREFIX, raw])
 }
 
+/** The raw key of an SPKI in its only DER form, or undefined. */
+export function rawOfSpki(der: Uint8Array): Uint8Array | undefined {
+  const fits = der.length === SPKI_PREFIX.length + PUBLIC_KEY_BYTES
+  const prefix = der.subarray(0, SPKI_PREFIX.length)
+  return fits && SPKI_PREFIX.equals(prefix) ? der.subarray(SPKI_PREFIX.length) : undefined
+}
+
+/** PrivateKeyInfo of a 32-byte private key, 48 bytes of DER, to be overwritten after use. */
+export function pkcs8Of(seed: Uint8Array): Buffer {
+  return Buffer.concat([PKCS8_PREFIX, seed])
+}
+
+/** The key pair of a 32-byte private key; the buffer given stays the caller's to overwrite. */
+export function keyPairOf(seed: Uint8Array): {privateKey: KeyObject; publicKey: PublicKey} {
+  const der = pkcs8Of(seed)
+  try {
+    const privateKey = createPrivateKey({key: der, format: 'der', type: 'pkcs8'})
+    const spki = createPublicKey(privateKey).export({format: 'der', type: 'spki'})
+    return {privateKey, publicKey: publicKeyFromRaw(spki.subarray(SPKI_PREFIX.length))}
+  } finally {
+    der.fill(0)
+  }
+}
+
 /**
  * A trusted-once-configured key from its 32 raw bytes.
  * Refuses with key_malformed (length) and key_weak (no canonical point, or small order).
@@ -28,11 +56,12 @@ export function spkiOf(raw: Uint8Array): Buffer {
 export function publicKeyFromRaw(raw: Uint8Array): PublicKey {
   if (raw.length !== PUBLIC_KEY_BYTES)
     throw new RelError('key_malformed', `an Ed25519 public key has 32 bytes, got ${raw.length}`)
-  if (!isStrongPoint(raw))
-    throw new RelError('key_weak', 'the public key is not a canonical point of full order')
-  const spki = spkiOf(raw)
+  const owned = Uint8Array.from(raw)
+  if (!isStrongPoint(owned))
+    throw new RelError('key_weak', 'the public key is no canonical point, or one of small order')
+  const spki = spkiOf(owned)
   const object = createPublicKey({key: spki, format: 'der', type: 'spki'})
-  return {raw: Uint8Array.from(raw), keyId: sha256Hex(spki), object}
+  return {raw: owned, keyId: sha256Hex(spki), object}
 }
 
 /**
@@ -46,6 +75,19 @@ export function verifyEd25519(key: PublicKey, message: Uint8Array, signature: Ui
   return verify(null, message, key.object, signature)
 }
 
+/**
+ * True for what key generation can yield: half of all 32-byte strings are points, one in sixteen
+ * is one of these. It tells most private keys from public ones; verification does not ask it.
+ */
+export function isPrimeOrderPoint(raw: Uint8Array): boolean {
+  try {
+    return Point.fromBytes(Uint8Array.from(raw), false).isTorsionFree()
+  } catch {
+    return false
+  }
+}
+
+/** RFC 8032 5.1.3 decoding without ZIP215's leniency, and 8p is not the identity. */
 function isStrongPoint(encoded: Uint8Array): boolean {
   try {
     return !Point.fromBytes(Uint8Array.from(encoded), false).isSmallOrder()
