@@ -60,31 +60,21 @@ function hashDescriptor(fd: number, buffer: Buffer, want: WantHash): HashedFile 
   const stat = fstatSync(fd)
   if (!stat.isFile()) return {state: 'not_regular'}
   if (!want(stat)) return {state: 'skipped', stat}
-  const {sha256, size} = hashContent(fd, buffer)
+  const {sha256, size} = hashContent(fd, buffer, stat.size)
   if (size !== stat.size) return {state: 'unsteady'}
   return {state: 'hashed', stat, sha256}
 }
 
-/** To the end of the file, whatever its size was said to be. */
-function hashContent(fd: number, buffer: Buffer): {sha256: string; size: number} {
-  const size = fill(fd, buffer)
-  if (size < buffer.length) return {sha256: hash('sha256', buffer.subarray(0, size), 'hex'), size}
-  const hasher = createHash('sha256').update(buffer)
-  for (let total = size; ; ) {
-    const count = readSync(fd, buffer, 0, buffer.length, null)
-    if (count === 0) return {sha256: hasher.digest('hex'), size: total}
+/** To the end of the file, also when it is no longer where the status said. */
+function hashContent(fd: number, buffer: Buffer, expected: number): {sha256: string; size: number} {
+  let size = readSync(fd, buffer, 0, buffer.length, null)
+  // as long as expected and shorter than the buffer: the end, without a second read to prove it
+  if (size === expected && size < buffer.length)
+    return {sha256: hash('sha256', buffer.subarray(0, size), 'hex'), size}
+  const hasher = createHash('sha256')
+  for (let count = size; count > 0; size += count) {
     hasher.update(count === buffer.length ? buffer : buffer.subarray(0, count))
-    total += count
+    count = readSync(fd, buffer, 0, buffer.length, null)
   }
-}
-
-/** Reads until the buffer is full or the file ends; the last read proves the end. */
-function fill(fd: number, buffer: Buffer): number {
-  let size = 0
-  while (size < buffer.length) {
-    const count = readSync(fd, buffer, size, buffer.length - size, null)
-    if (count === 0) break
-    size += count
-  }
-  return size
+  return {sha256: hasher.digest('hex'), size}
 }

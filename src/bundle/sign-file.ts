@@ -1,0 +1,121 @@
+import {createHash, hash} from 'node:crypto'
+import {closeSync, constants, openSync, readSync} from 'node:fs'
+import {basename} from 'node:path'
+import {RelError} from '../system/error.ts'
+import {fileError, readFileLimited, statIfThere, writeFileAtomic} from '../system/files.ts'
+import {verifyEd25519} from '../trust/ed25519.ts'
+import {makeMinisig} from '../trust/minisign.ts'
+import type {Signer} from '../trust/signer.ts'
+import {makeSshsig} from '../trust/sshsig.ts'
+import {checkNotManifest, type FileLabel, trustedComment} from './file-label.ts'
+
+/** Ed25519 signs a whole message at once, so a .sig needs the file in memory. */
+export const MAX_SIG_BYTES = 256 * 1024 * 1024
+/** No manifest is larger, so no larger file can be taken for one. */
+const MAX_LOOK = 64 * 1024 * 1024
+const CHUNK = 1024 * 1024
+
+export type FileDigests = {
+  readonly size: number
+  readonly sha256: string
+  readonly sha512: Buffer
+  readonly blake2b512: Buffer
+}
+
+/** Every digest that a detached signature needs, in one pass. Refuses with file_missing, file_unreadable. */
+export function digestsOfFile(path: string): FileDigests {
+  const hashers = ['sha256', 'sha512', 'blake2b512'].map((name) => createHash(name))
+  let size = 0
+  for (const chunk of chunksOf(path)) {
+    size += chunk.length
+    for (const hasher of hashers) hasher.update(chunk)
+  }
+  const [sha256, sha512, blake2b512] = hashers.map((hasher) => hasher.digest())
+  if (!sha256 || !sha512 || !blake2b512) throw new RelError('internal_error', 'a digest is missing')
+  return {size, sha256: sha256.toString('hex'), sha512, blake2b512}
+}
+
+function* chunksOf(path: string): Generator<Buffer> {
+  const buffer = Buffer.allocUnsafeSlow(CHUNK)
+  let fd: number | undefined
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    for (;;) {
+      const count = readSync(fd, buffer, 0, CHUNK, null)
+      if (count === 0) return
+      yield buffer.subarray(0, count)
+    }
+  } catch (error) {
+    throw fileError(error, path, 'read')
+  } finally {
+    if (fd !== undefined) closeSync(fd)
+  }
+}
+
+export type FileSignRequest = {
+  readonly path: string
+  readonly label: Omit<FileLabel, 'file' | 'sha256'>
+  /** Write FILE.sshsig as well. */
+  readonly sshsig: boolean
+}
+
+export type FileSignPlan = {
+  readonly path: string
+  readonly digests: FileDigests
+  readonly comment: string
+  /** What will be written. */
+  readonly outputs: readonly string[]
+  readonly warnings: readonly string[]
+}
+
+/**
+ * What signing one file will write. Refuses with cross_protocol, file_missing, file_unreadable and
+ * usage_invalid (a label that no trusted comment can hold).
+ */
+export function planFileSign({path, label, sshsig}: FileSignRequest): FileSignPlan {
+  const stat = statIfThere(path)
+  if (stat === undefined) throw new RelError('file_missing', `${path} does not exist`)
+  if (stat.size <= MAX_LOOK) checkNotManifest(readFileLimited(path, MAX_LOOK))
+  const digests = digestsOfFile(path)
+  const comment = trustedComment({...label, file: basename(path), sha256: digests.sha256})
+  const raw = digests.size <= MAX_SIG_BYTES
+  const outputs = [
+    `${path}.minisig`,
+    ...(raw ? [`${path}.sig`] : []),
+    ...(sshsig ? [`${path}.sshsig`] : []),
+  ]
+  const warnings = raw ? [] : [`no ${path}.sig: it would need the whole file in memory`]
+  return {path, digests, comment, outputs, warnings}
+}
+
+/** Writes what was planned, each file all or nothing. Refuses with tree_changed. */
+export async function applyFileSign(
+  plan: FileSignPlan,
+  signer: Signer,
+): Promise<{readonly warnings: readonly string[]}> {
+  const {path, digests, comment, outputs} = plan
+  const {blake2b512, sha512} = digests
+  const texts = new Map<string, string>()
+  const warnings = [...plan.warnings]
+  texts.set(`${path}.minisig`, await makeMinisig(signer, {blake2b512, trustedComment: comment}))
+  if (outputs.includes(`${path}.sshsig`))
+    texts.set(`${path}.sshsig`, await makeSshsig(signer, {namespace: 'file', sha512}))
+  const {maxMessageBytes = Number.POSITIVE_INFINITY} = signer
+  if (outputs.includes(`${path}.sig`)) {
+    if (digests.size <= maxMessageBytes) texts.set(`${path}.sig`, await signBytes(plan, signer))
+    else warnings.push(`no ${path}.sig: ${signer.label} signs ${maxMessageBytes} bytes at most`)
+  }
+  for (const [name, text] of texts) writeFileAtomic(name, text)
+  return {warnings}
+}
+
+/** D0's detached signature: base64 Ed25519 over the bytes of the file. */
+async function signBytes({path, digests}: FileSignPlan, signer: Signer): Promise<string> {
+  const message = readFileLimited(path, MAX_SIG_BYTES)
+  if (hash('sha256', message, 'hex') !== digests.sha256)
+    throw new RelError('tree_changed', `${path} was written to while it was read`)
+  const signature = await signer.sign(message)
+  if (!verifyEd25519(signer.publicKey, message, signature))
+    throw new RelError('signature_invalid', `${signer.label} made a signature that does not fit`)
+  return `${Buffer.from(signature).toString('base64')}\n`
+}
