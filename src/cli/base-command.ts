@@ -1,4 +1,5 @@
 import {Command, Flags, type Interfaces} from '@oclif/core'
+import type {RelError} from '../system/error.ts'
 import type {JsonObject} from '../system/json.ts'
 import {wantsJson} from './argv.ts'
 import {failureOf} from './failure.ts'
@@ -26,6 +27,8 @@ export type Outcome = {
   readonly undo?: string
   /** Exit code when it is not 0 although nothing failed (10 for --exit-code). */
   readonly exit?: number
+  /** The work was done and its result is bad: the lines are printed, then this failure ends the command. */
+  readonly failure?: RelError
 }
 
 type FlagsOf<T extends typeof Command> = Interfaces.InferredFlags<
@@ -82,6 +85,7 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
     const warnings = [...this.#warnings, ...(outcome.warnings ?? [])]
     if (outcome.exit !== undefined) process.exitCode = outcome.exit
     if (!this.#mode().json && !this.#mode().quiet) printOutcome(outcome, warnings)
+    if (outcome.failure !== undefined) throw outcome.failure
     return successDocument(this.#name(), {...outcome, warnings})
   }
 

@@ -34,6 +34,12 @@ export const cliCodes = {
       'A key is unknown, repeated or of the wrong type, or a project asks for something only a person may choose. Nothing in it is used, so that a slip never changes what is signed.',
     fix: 'Correct the line named in the message; rel config schema prints what is allowed.',
   },
+  undo_refused: {
+    exit: 'conflict',
+    title: 'it cannot be undone from here',
+    cause: 'What was made has been changed since, or there is no record of making it.',
+    fix: 'Look at the file named in the message and change it yourself.',
+  },
   doctor_failed: {
     exit: 'local',
     title: 'this machine is not ready',
