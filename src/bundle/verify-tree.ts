@@ -46,7 +46,7 @@ export function differencesError(found: readonly Difference[]): RelError {
 }
 
 /** What is there and was not signed. Both lists are sorted, so one walk over them is enough. */
-function compareNames({files, others}: Listing, manifest: BundleManifest): Difference[] {
+export function compareNames({files, others}: Listing, manifest: BundleManifest): Difference[] {
   const signed = manifest.files
   const found: Difference[] = []
   let at = 0
@@ -64,7 +64,7 @@ function notRegular(path: string): Difference {
   return {path, code: 'file_not_regular', seen: 'not a regular file'}
 }
 
-function compareLinks({links}: Listing, manifest: BundleManifest): Difference[] {
+export function compareLinks({links}: Listing, manifest: BundleManifest): Difference[] {
   const signed = new Map(manifest.rel?.links.map(({path, target}) => [path, target]))
   const found: Difference[] = []
   for (const {path, target} of links) {
@@ -121,7 +121,7 @@ function compareFile(root: string, entry: FileEntry, hash: FileHasher): number |
 /** Set-uid, set-gid, sticky, and writable by everybody: in no bundle, whoever signed it. */
 const NEVER = 0o7002
 
-function statusDifference({path, size, mode}: FileEntry, stat: Stats): Difference | undefined {
+export function statusDifference({path, size, mode}: FileEntry, stat: Stats): Difference | undefined {
   const bits = stat.mode & 0o7777
   const octal = bits.toString(8).padStart(4, '0')
   if (stat.nlink !== 1)
