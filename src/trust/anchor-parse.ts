@@ -8,9 +8,8 @@ import {
   type Grant,
   type Limits,
   type RevokedKey,
-  type RoleName,
-  roleNames,
 } from './anchor.ts'
+import {type RoleName, roleNames} from './anchor-roles.ts'
 import {canonicalJson} from './canonical-json.ts'
 import {PUBLIC_KEY_BYTES, publicKeyFromRaw} from './ed25519.ts'
 import {parseSignatures} from './envelope.ts'

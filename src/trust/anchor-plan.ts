@@ -1,14 +1,7 @@
 import {RelError} from '../system/error.ts'
-import {
-  type Anchor,
-  type AnchorKey,
-  type Grant,
-  type Limits,
-  type RevokedKey,
-  type RoleName,
-  roleNames,
-} from './anchor.ts'
+import type {Anchor, AnchorKey, Grant, Limits, RevokedKey} from './anchor.ts'
 import {checkConsistent, coversAll} from './anchor-parse.ts'
+import {type RoleName, roleNames} from './anchor-roles.ts'
 import {describeChange} from './anchor-text.ts'
 import {shortId} from './envelope.ts'
 

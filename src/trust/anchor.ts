@@ -1,21 +1,9 @@
 import {RelError} from '../system/error.ts'
+import type {RoleName} from './anchor-roles.ts'
 import type {PublicKey} from './ed25519.ts'
 import {checkSignatures, type EnvelopeSignature, type KeySet, shortId} from './envelope.ts'
 import {timeText} from './expiry.ts'
 import type {AllowedSigner} from './sigstore/allowed-signer.ts'
-
-/** What a key may sign; a key of one role never counts for another. */
-export const roleNames = [
-  'root',
-  'manifest',
-  'artifact',
-  'license',
-  'reviewer',
-  'release-manager',
-  'rollback',
-] as const
-
-export type RoleName = (typeof roleNames)[number]
 
 /** Limits on an anchor, which is read before it is trusted. */
 export const anchorLimits = {

@@ -124,7 +124,7 @@ export const trustCodes = {
     exit: 'verification',
     title: 'the trust anchor has no keys for this role',
     cause: 'Nobody was given the right to sign this kind of document.',
-    fix: 'rel trust add --role ROLE --public-key FILE',
+    fix: 'Give somebody the role: rel trust add KEY --role ROLE.',
   },
   key_not_for_role: {
     exit: 'verification',
@@ -157,7 +157,7 @@ export const trustCodes = {
       'It may be in wrong hands. Without a trusted time all its signatures fail, old ones too.',
     fix: 'Sign again with another key.',
   },
-  key_not_found: {
+  anchor_key_not_found: {
     exit: 'usage',
     title: 'the trust anchor has no such key',
     cause: 'No key has that id or name, or the first digits given fit more than one.',
