@@ -6,8 +6,6 @@ import type {TrustedRoot} from './trusted-root.ts'
 /** Whether keys, Sigstore identities, or both must have signed. */
 export type SignerPolicy = 'ed25519' | 'sigstore' | 'both' | 'either'
 
-export const signerPolicies: readonly SignerPolicy[] = ['ed25519', 'sigstore', 'both', 'either']
-
 /** The policy that was asked for, else everything that is configured: nothing is left unchecked. */
 export function decidePolicy(
   asked: SignerPolicy | undefined,
