@@ -39,8 +39,16 @@ export async function changeAnchor(
 ): Promise<Outcome> {
   const path = await anchorPath(flags.trust)
   const previous = loadAnchor(path)
-  const anchor = plan(previous.anchor, parseTime(flags.expires, systemTime()))
+  const anchor = plan(previous.anchor, newExpiry(flags.expires))
   return makeVersion({path, anchor, previous}, flags)
+}
+
+/** --expires of a new version. Refuses with time_malformed, and with usage_invalid what is over. */
+export function newExpiry(text: string): number {
+  const now = systemTime()
+  const expires = parseTime(text, now)
+  if (expires > now) return expires
+  throw new RelError('usage_invalid', `--expires is over: ${timeText(expires)}`)
 }
 
 /** --trust, or the configured anchor, or trust.json here. */
@@ -135,7 +143,7 @@ function endingOf({main, own, complete, written, version}: Ending) {
   const remove = version === 1 ? `rm ${[...written].join(' ')}` : `rm ${own}`
   if (!complete)
     return {
-      line: `! ${own} waits for signatures; ${main} is as it was`,
+      line: `! ${own} waits for signatures; until then ${main} stays as it is`,
       after: {next: `rel trust sign ${own} --key NAME`, undo: remove},
     }
   const restore = `cp ${anchorPaths(own).numbered(version - 1)} ${main} && ${remove}`

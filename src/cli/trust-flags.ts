@@ -1,6 +1,7 @@
 import {Flags} from '@oclif/core'
 import {RelError} from '../system/error.ts'
 import type {Anchor} from '../trust/anchor.ts'
+import type {RoleName} from '../trust/anchor-roles.ts'
 import type {Trust} from '../trust/trust-source.ts'
 
 /** The flags of every command that verifies: who is trusted. */
@@ -37,12 +38,13 @@ export type TrustFlagValues = {
 export type FlagTrust = Trust & {readonly anchor?: Anchor}
 
 /**
- * Who is trusted to sign manifests: by --public-key, by --trust, or else by REL_TRUST.
+ * Who is trusted to sign what a role signs: by --public-key, by --trust, or else by REL_TRUST.
  * Refuses with input_required when nobody is named, and as loadAnchor and readPublicKey do.
  */
 export async function trustSourceFromFlags(
   flags: TrustFlagValues,
   env: Readonly<Record<string, string | undefined>>,
+  role: RoleName = 'manifest',
 ): Promise<FlagTrust> {
   const {anchorTrust, keyListTrust} = await import('../trust/trust-source.ts')
   const {'public-key': names = [], threshold = 1} = flags
@@ -54,7 +56,7 @@ export async function trustSourceFromFlags(
     })
   const {loadAnchor} = await import('../trust/anchor-store.ts')
   const file = loadAnchor(path)
-  return {...anchorTrust(file, 'manifest'), anchor: file.anchor}
+  return {...anchorTrust(file, role), anchor: file.anchor}
 }
 
 async function readKeys(names: readonly string[]) {

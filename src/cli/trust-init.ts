@@ -1,10 +1,8 @@
-import {systemTime} from '../system/clock.ts'
 import {RelError} from '../system/error.ts'
 import {statIfThere} from '../system/files.ts'
 import type {Anchor, AnchorKey} from '../trust/anchor.ts'
 import {planFirst} from '../trust/anchor-plan.ts'
 import {anchorPaths, checkNothingPending, writeNewVersion} from '../trust/anchor-store.ts'
-import {parseTime} from '../trust/expiry.ts'
 import type {Outcome} from './base-command.ts'
 import {
   anchorKey,
@@ -14,6 +12,7 @@ import {
   type LimitFlagValues,
   limitsFromFlags,
   makeVersion,
+  newExpiry,
   versionOutcome,
   withSigner,
 } from './trust-change.ts'
@@ -69,6 +68,6 @@ function firstVersion(flags: InitFlagValues, own: () => AnchorKey): Anchor {
       {role: 'manifest', keys: keys(manifest), threshold, ...limits},
       {role: 'artifact', keys: keys(artifact ?? manifest), threshold, ...limits},
     ],
-    parseTime(flags.expires, systemTime()),
+    newExpiry(flags.expires),
   )
 }

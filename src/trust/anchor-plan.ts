@@ -12,7 +12,7 @@ export type FirstGrant = Limits & {
   readonly threshold: number
 }
 
-/** Version 1. Refuses with anchor_inconsistent, such as a threshold beyond the number of keys. */
+/** Version 1. Refuses with threshold_unreachable and anchor_inconsistent. */
 export function planFirst(grants: readonly FirstGrant[], expires: number): Anchor {
   const keys = new Map<string, AnchorKey>()
   for (const key of grants.flatMap((grant) => grant.keys)) keys.set(key.publicKey.keyId, key)
@@ -28,8 +28,20 @@ export function planFirst(grants: readonly FirstGrant[], expires: number): Ancho
     allowedSigners: [],
     legacy: 'deny',
   }
+  checkReachable(anchor)
   checkConsistent(anchor)
   return anchor
+}
+
+/** Said before anything else, since it has a remedy of its own. */
+function checkReachable(anchor: Anchor): void {
+  for (const [role, grants] of anchor.roles) {
+    const short = grants.find(({keyIds, threshold}) => keyIds.length < threshold)
+    if (short === undefined) continue
+    const {keyIds, threshold} = short
+    const message = `role ${role} would have ${keyIds.length} keys and a threshold of ${threshold}`
+    throw new RelError('threshold_unreachable', message)
+  }
 }
 
 function grantOf({keys, threshold, products, channels}: Omit<FirstGrant, 'role'>): Grant {
@@ -56,7 +68,7 @@ export type Addition = Limits & {
  * The next version, in which a key may also sign for some roles within some limits. It joins every
  * entry within the limits; where no entry has just these limits, a new one is made that starts with
  * the keys and the threshold that decided so far, so that what verified still does.
- * Refuses with anchor_unchanged, key_revoked, anchor_inconsistent.
+ * Refuses with anchor_unchanged, key_revoked, threshold_unreachable, anchor_inconsistent.
  */
 export function planAdd(anchor: Anchor, addition: Addition, expires: number): Anchor {
   const {key} = addition
@@ -90,7 +102,7 @@ function extend(grants: readonly Grant[], addition: Addition): Grant[] {
 /**
  * The next version, in which one key takes the place of another in every entry; with `overlap` both
  * are there until the same change is made without it. Refuses with key_revoked, anchor_unchanged,
- * anchor_inconsistent (a threshold that the keys left cannot meet).
+ * threshold_unreachable, anchor_inconsistent.
  */
 export function planRotate(
   anchor: Anchor,
@@ -129,8 +141,7 @@ function isEmpty({keyIds}: Grant): boolean {
 
 /**
  * The next version, in which a key counts for nothing any more; `replacement` takes its places.
- * Refuses with anchor_unchanged, key_revoked, anchor_inconsistent (a threshold that the keys left
- * cannot meet).
+ * Refuses with anchor_unchanged, threshold_unreachable, anchor_inconsistent.
  */
 export function planRevoke(
   anchor: Anchor,
@@ -173,6 +184,7 @@ function next(
   const made = {...changed, keys: used(changed), version: anchor.version + 1, expires}
   if (describeChange(anchor, {...made, expires: anchor.expires}).length === 0)
     throw new RelError('anchor_unchanged', 'the anchor says so already')
+  checkReachable(made)
   checkConsistent(made)
   return made
 }

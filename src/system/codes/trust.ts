@@ -63,6 +63,12 @@ export const trustCodes = {
       'It names keys that it does not hold or has revoked, thresholds that nobody can meet, or entries that can never decide.',
     fix: 'Read the message; rel trust add, rotate and revoke never write such a file.',
   },
+  threshold_unreachable: {
+    exit: 'conflict',
+    title: 'the change would leave too few keys for a threshold',
+    cause: 'With fewer keys than must sign, nothing could ever be verified again.',
+    fix: 'Add a key first (rel trust add), revoke with --replace-by, or lower --threshold.',
+  },
   anchor_spec_unsupported: {
     exit: 'verification',
     title: 'the trust anchor has a newer format',
