@@ -1,11 +1,7 @@
 import type {IdentityPolicy} from '../bundle/verify-policy.ts'
 import {readFileLimited} from '../system/files.ts'
 import {type AllowedSigner, parseAllowedSigners} from '../trust/sigstore/allowed-signer.ts'
-import {
-  decidePolicy,
-  identityChecker,
-  type SignerPolicy,
-} from '../trust/sigstore/identity-policy.ts'
+import {decidePolicy, identityChecker} from '../trust/sigstore/identity-policy.ts'
 import {loadTrustedRoot} from '../trust/sigstore/load-trusted-root.ts'
 import {parseStrictJson} from '../trust/strict-json.ts'
 import type {IdentityVerifyFlags} from './identity-flags.ts'
