@@ -109,6 +109,33 @@ export async function applyFileSign(
   return {warnings}
 }
 
+/** Forms in which manifest.json itself can be signed for people who use stock tools. */
+export type SidecarForm = 'minisig' | 'sshsig'
+
+/**
+ * Writes signatures over the exact bytes of a manifest.json beside it; the answer is their paths.
+ * Neither form can be taken for the signature in the manifest: both sign a digest under a label.
+ */
+export async function signSidecars(
+  manifestPath: string,
+  forms: readonly SidecarForm[],
+  signer: Signer,
+  label: Omit<FileLabel, 'file' | 'sha256'>,
+): Promise<readonly string[]> {
+  const {sha256, sha512, blake2b512} = digestsOfFile(manifestPath)
+  const comment = trustedComment({...label, file: basename(manifestPath), sha256})
+  const written: string[] = []
+  for (const form of forms) {
+    const text =
+      form === 'minisig'
+        ? await makeMinisig(signer, {blake2b512, trustedComment: comment})
+        : await makeSshsig(signer, {namespace: 'file', sha512})
+    writeFileAtomic(`${manifestPath}.${form}`, text)
+    written.push(`${manifestPath}.${form}`)
+  }
+  return written
+}
+
 /** D0's detached signature: base64 Ed25519 over the bytes of the file. */
 async function signBytes({path, digests}: FileSignPlan, signer: Signer): Promise<string> {
   const message = readFileLimited(path, MAX_SIG_BYTES)

@@ -121,7 +121,10 @@ function compareFile(root: string, entry: FileEntry, hash: FileHasher): number |
 /** Set-uid, set-gid, sticky, and writable by everybody: in no bundle, whoever signed it. */
 const NEVER = 0o7002
 
-export function statusDifference({path, size, mode}: FileEntry, stat: Stats): Difference | undefined {
+export function statusDifference(
+  {path, size, mode}: FileEntry,
+  stat: Stats,
+): Difference | undefined {
   const bits = stat.mode & 0o7777
   const octal = bits.toString(8).padStart(4, '0')
   if (stat.nlink !== 1)

@@ -1,0 +1,113 @@
+import {dateOf} from '../bundle/expectations.ts'
+import {type LoadedManifest, loadManifest, sbomOf, tbsOf} from '../bundle/inspect.ts'
+import {canonicalBytes} from '../bundle/write-manifest.ts'
+import {RelError} from '../system/error.ts'
+import {writeFileAtomic} from '../system/files.ts'
+import type {JsonObject} from '../system/json.ts'
+import {shortId} from '../trust/envelope.ts'
+import type {Input, Outcome} from './base-command.ts'
+
+type Flags = Input<typeof import('../commands/inspect.ts').default>['flags']
+
+/** `rel inspect`: what a manifest says, whoever wrote it. */
+export async function inspectBundle(path: string, flags: Flags): Promise<Outcome> {
+  if (flags.sbom !== undefined && flags.output === undefined)
+    throw new RelError('input_required', 'no --output was given for the SBOM')
+  const loaded = await loadManifest(path)
+  const {manifest} = loaded.file
+  const written: string[] = []
+  const write = (file: string | undefined, data: () => Uint8Array | Iterable<string>) => {
+    if (file === undefined) return
+    writeFileAtomic(file, data())
+    written.push(file)
+  }
+  write(flags.tbs, () => tbsOf(manifest))
+  write(flags.canonical, () => canonicalBytes(manifest))
+  if (flags.sbom !== undefined) write(flags.output, () => sbomOf(manifest))
+  return {
+    result: {...resultOf(loaded, flags.files), verified: false, written},
+    lines: [...linesOf(loaded), ...(flags.files ? fileLines(loaded) : [])],
+    warnings: ['nothing was verified: this is what the manifest says, whoever wrote it'],
+    next: `rel verify ${path} --trust trust.json`,
+    ...(written.length === 0 ? {} : {undo: `rm ${written.join(' ')}`}),
+  }
+}
+
+function resultOf(loaded: LoadedManifest, files: boolean): JsonObject {
+  const {manifest, signature, signatures} = loaded.file
+  const {bundleName, version, timestamp, rel} = manifest
+  const optional = {
+    expires: rel?.expires,
+    min_version: rel?.minVersion,
+    min_from: rel?.minFrom,
+    min_updater: rel?.minUpdater,
+  }
+  const section: JsonObject =
+    rel === undefined
+      ? {format: 'd2'}
+      : {
+          format: `rel ${rel.spec}`,
+          product: rel.product,
+          channel: rel.channel,
+          sequence: rel.sequence,
+          targets: rel.targets,
+          total_size: rel.totalSize,
+          links: Object.fromEntries(rel.links.map(({path, target}) => [path, target])),
+          ...rel.extensions,
+          ...Object.fromEntries(
+            Object.entries(optional).filter(
+              (pair): pair is [string, number | string] => pair[1] !== undefined,
+            ),
+          ),
+        }
+  return {
+    bundle_name: bundleName,
+    version,
+    timestamp,
+    ...section,
+    file_count: manifest.files.length,
+    ...(files ? {files: manifest.files.map(({path, ...facts}) => ({path, ...facts}))} : {}),
+    signatures: signatures.map(({keyid}) => keyid),
+    legacy_signature: signature !== undefined,
+    manifest_sha256: loaded.manifestSha256,
+    content_sha256: loaded.contentSha256,
+  }
+}
+
+function linesOf({file, contentSha256}: LoadedManifest): string[] {
+  const {manifest, signature, signatures} = file
+  const {rel, files} = manifest
+  const rows: [string, string | undefined][] = [
+    ['bundle', manifest.bundleName],
+    ['product', rel?.product],
+    ['version', manifest.version],
+    ['channel', rel?.channel],
+    ['sequence', rel && String(rel.sequence)],
+    ['signed at', dateOf(manifest.timestamp)],
+    ['expires', rel && (rel.expires === undefined ? 'never' : dateOf(rel.expires))],
+    ['floor', rel?.minVersion],
+    ['applies to', rel?.minFrom && `${rel.minFrom} and later`],
+    ['updater', rel?.minUpdater && `${rel.minUpdater} and later`],
+    ['targets', rel && (rel.targets.join(', ') || 'any')],
+    ['files', `${files.length}${rel === undefined ? '' : `, ${rel.totalSize} bytes`}`],
+    ['links', rel && String(rel.links.length)],
+    ['digest', contentSha256],
+    [
+      'format',
+      rel === undefined ? 'D2: neither modes, sizes, product nor channel' : `rel ${rel.spec}`,
+    ],
+    ['signatures', signatures.map(({keyid}) => shortId(keyid)).join(', ') || 'none'],
+    ['D2 signature', signature === undefined ? 'no' : 'yes'],
+  ]
+  return rows.flatMap(([name, value]) => (value ? [`${name.padEnd(13)}${value}`] : []))
+}
+
+function fileLines({file}: LoadedManifest): string[] {
+  const {files, rel} = file.manifest
+  return [
+    ...files.map(({path, sha256, size, mode}) =>
+      [mode ?? '    ', String(size ?? '').padStart(12), sha256.slice(0, 16), path].join('  '),
+    ),
+    ...(rel?.links.map(({path, target}) => `link  ${path} -> ${target}`) ?? []),
+  ]
+}
