@@ -1,8 +1,12 @@
+import {readdirSync, readFileSync} from 'node:fs'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
+import type {ErrorCode} from '../../../src/system/codes.ts'
 import {type Anchor, anchorLimits, checkAnchor, checkClock} from '../../../src/trust/anchor.ts'
+import {parseAnchor} from '../../../src/trust/anchor-parse.ts'
 import {planAdd, planRenew, planRotate} from '../../../src/trust/anchor-plan.ts'
 import {isComplete, needsOf, nextAnchor, walkAnchors} from '../../../src/trust/anchor-update.ts'
+import {anchorText} from '../../../src/trust/anchor-write.ts'
 import {
   anchorFile,
   signedAnchor,
@@ -159,6 +163,34 @@ function accepted<T>(read: () => T): T | undefined {
   } catch (error) {
     assert.is((error as Error).name, 'RelError')
     return undefined
+  }
+}
+
+const vectors = new URL('../../vectors/anchor/', import.meta.url)
+const vector = (path: string): Buffer => readFileSync(new URL(path, vectors))
+const trustedVector = parseAnchor(vector('good/1.trust.json'))
+
+test('vectors: the good chain is accepted from any version on, and only in order', () => {
+  checkAnchor(trustedVector)
+  const chain = [2, 3, 4].map((version) => vector(`good/${version}.trust.json`))
+  const last = walkAnchors(trustedVector, chain, testNow)
+  assert.is(last.anchor.version, 4)
+  throwsCode(() => walkAnchors(last, chain, testNow), 'anchor_rollback')
+})
+
+test('vectors: what is written today is what was written then, byte for byte', () => {
+  for (const version of [1, 2, 3, 4]) {
+    const bytes = vector(`good/${version}.trust.json`)
+    assert.is(anchorText(parseAnchor(bytes)), bytes.toString())
+  }
+})
+
+for (const code of readdirSync(new URL('refused/', vectors))) {
+  for (const name of readdirSync(new URL(`refused/${code}/`, vectors))) {
+    test(`vectors: refuses ${code}/${name}`, () => {
+      const candidate = vector(`refused/${code}/${name}`)
+      throwsCode(() => nextAnchor(trustedVector, candidate), code as ErrorCode)
+    })
   }
 }
 
