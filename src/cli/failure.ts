@@ -43,7 +43,7 @@ export function failureOf(thrown: unknown, context: FailureContext): Failure {
     hint: withhold(hint, context.env),
     exit: exitCodeOf(known.code),
     details: known.details ?? {},
-    trace: withhold(traceOf(error), context.env),
+    trace: withhold(traceOf(error, `${known.code}: ${known.message}`), context.env),
   }
 }
 
@@ -72,9 +72,10 @@ function usageError(error: ParserError, context: FailureContext): RelError {
   return new RelError('usage_invalid', cleanParserText(error.message))
 }
 
-/** `--nope=value` may hold a secret that was meant for another flag: only the name is shown. */
+/** `--nope=value` and `-nvalue` may hold a secret that was meant for another flag: only the name is shown. */
 function unknownFlag(given: readonly string[], {flags}: FailureContext): RelError {
-  const name = (given[0] ?? '').split('=', 1)[0] ?? ''
+  const [word = ''] = (given[0] ?? '').split('=', 1)
+  const name = word.startsWith('--') ? word : word.slice(0, 2)
   const [near] = nearest(name.replace(/^-+/, ''), flags)
   const suggestion = near === undefined ? '' : `; did you mean --${near}?`
   return new RelError('usage_invalid', `unknown flag ${name}${suggestion}`)
@@ -94,13 +95,13 @@ function wrongArguments(args: readonly (string | {readonly name?: string})[]): R
 
 /** A RelError thrown while a flag was parsed carries oclif's frame around its message. */
 function withoutParserText(error: RelError): RelError {
+  if (!error.message.startsWith('Parsing --')) return error
   const message = cleanParserText(error.message)
-  if (message === error.message) return error
-  const {hint, details} = error
+  const {hint, details, cause} = error
   return new RelError(error.code, message, {
     ...(hint === undefined ? {} : {hint}),
     ...(details === undefined ? {} : {details}),
-    cause: error,
+    cause,
   })
 }
 
@@ -144,10 +145,10 @@ function firstLine(text: string): string {
 /** Depth of causes that are shown. */
 const MAX_CAUSES = 4
 
-function traceOf(error: Error, depth = 0): string {
+function traceOf(error: Error, headline: string, depth = 0): string {
   const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))
-  const own = [describeBug(error), ...frames].join('\n')
+  const own = [headline, ...frames].join('\n')
   const {cause} = error
   if (!(cause instanceof Error) || depth >= MAX_CAUSES) return own
-  return `${own}\ncaused by ${traceOf(cause, depth + 1)}`
+  return `${own}\ncaused by ${traceOf(cause, describeBug(cause), depth + 1)}`
 }

@@ -62,8 +62,12 @@ export function guardStreams(report: (error: unknown) => void): void {
     })
 }
 
-/** Resolves when everything written so far has left the process, or its reader has gone. */
+/**
+ * Resolves when everything written so far has left the process, or its reader has gone; the error
+ * of a failed write has been heard by then.
+ */
 export async function drained(stream: NodeJS.WriteStream): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve))
   if (stream.destroyed || stream.writableLength === 0) return
   await new Promise<void>((resolve) => {
     stream.once('close', resolve)

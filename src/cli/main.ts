@@ -71,8 +71,8 @@ async function runCommand(
   process.env.OCLIF_DISABLE_ENGINE_WARNING ??= '1'
   const {fullConfig, isPluginCommand, quickConfig} = await import('./oclif-config.ts')
   if (path === 'full' || isPluginCommand(id)) {
-    const {run} = await import('@oclif/core')
-    await run([...id.split(':'), ...argv], await fullConfig(tree))
+    const config = await fullConfig(tree)
+    await config.runCommand(id, [...argv])
     return
   }
   const command = await tree.load(id)
