@@ -188,6 +188,7 @@ function unwrap(text: string): {comment?: string; bytes: Buffer} {
   if (base64 === '') throw keyTruncated('minisign')
   if (more.length > 0) throw keyMalformed('a minisign key has two lines')
   if (!/^[A-Za-z0-9+/]*={0,2}$/.test(base64)) throw keyMalformed('its second line is not base64')
+  if (base64.length % 4 !== 0) throw keyTruncated('minisign')
   const bytes = Buffer.from(base64, 'base64')
   return comment === undefined ? {bytes} : {comment, bytes}
 }

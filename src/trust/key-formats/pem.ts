@@ -19,7 +19,7 @@ export function parsePem(bytes: Uint8Array): PemBlock {
   const base64 = lines.slice(1, end).join('')
   if (!/^[A-Za-z0-9+/]*={0,2}$/.test(base64)) throw keyMalformed('its body is not base64')
   const der = Buffer.from(base64, 'base64')
-  if (der.length === 0) throw keyTruncated('PEM')
+  if (der.length === 0 || base64.length % 4 !== 0) throw keyTruncated('PEM')
   return {label, der}
 }
 
