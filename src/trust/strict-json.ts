@@ -1,3 +1,4 @@
+import {isUtf8} from 'node:buffer'
 import type {ErrorCode} from '../system/codes.ts'
 import {RelError} from '../system/error.ts'
 import type {JsonValue} from '../system/json.ts'
@@ -26,17 +27,14 @@ export function parseStrictJson(bytes: Uint8Array, limits: JsonLimits): JsonValu
   }
   if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf)
     throw new RelError('json_bom', 'the JSON begins with a byte order mark', {details: {offset: 0}})
-  return new Reader(decodeUtf8(bytes), limits).document()
+  if (!isUtf8(bytes)) throw notUtf8(bytes)
+  return new Reader(bytes, limits).document()
 }
 
-function decodeUtf8(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder('utf-8', {fatal: true, ignoreBOM: true}).decode(bytes)
-  } catch (cause) {
-    const offset = firstInvalidByte(bytes)
-    const message = `invalid UTF-8 at byte ${offset} of the JSON`
-    throw new RelError('json_utf8', message, {cause, details: {offset}})
-  }
+function notUtf8(bytes: Uint8Array): RelError {
+  const offset = firstInvalidByte(bytes)
+  const message = `invalid UTF-8 at byte ${offset} of the JSON`
+  return new RelError('json_utf8', message, {details: {offset}})
 }
 
 /** Where a lenient decoder had to put its first replacement character. */
@@ -79,16 +77,19 @@ const escapes = new Map(
   Object.entries({'"': '"', '\\': '\\', '/': '/', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t'}),
 )
 
-/** RFC 8259 by recursive descent over decoded text; `at` is the next UTF-16 unit to read. */
+/**
+ * RFC 8259 by recursive descent over valid UTF-8; `at` is the next byte to read. Text is made of
+ * the strings alone: a decoded copy of a whole manifest would double the memory it takes.
+ */
 class Reader {
-  readonly #text: string
+  readonly #bytes: Buffer
   readonly #maxDepth: number
   readonly #general: boolean
   #at = 0
   #depth = 0
 
-  constructor(text: string, limits: JsonLimits) {
-    this.#text = text
+  constructor(bytes: Uint8Array, limits: JsonLimits) {
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
     this.#maxDepth = limits.depth
     this.#general = limits.profile === 'general'
   }
@@ -97,17 +98,17 @@ class Reader {
     this.#skipSpace()
     const value = this.#value()
     this.#skipSpace()
-    if (this.#at < this.#text.length)
+    if (this.#at < this.#bytes.length)
       this.#refuse('json_trailing', 'more text after the JSON document')
     return value
   }
 
   #value(): JsonValue {
-    const unit = this.#text.charCodeAt(this.#at)
-    if (unit === QUOTE) return this.#string()
-    if (unit === OPEN_BRACE) return this.#object()
-    if (unit === OPEN_BRACKET) return this.#array()
-    if (unit === 0x2d || (unit >= ZERO && unit <= NINE)) return this.#number()
+    const byte = this.#bytes[this.#at] ?? 0
+    if (byte === QUOTE) return this.#string()
+    if (byte === OPEN_BRACE) return this.#object()
+    if (byte === OPEN_BRACKET) return this.#array()
+    if (byte === 0x2d || (byte >= ZERO && byte <= NINE)) return this.#number()
     return this.#word()
   }
 
@@ -118,13 +119,13 @@ class Reader {
       do {
         this.#skipSpace()
         const keyAt = this.#at
-        if (this.#text.charCodeAt(keyAt) !== QUOTE) this.#expected('a key in quotes')
+        if (this.#bytes[keyAt] !== QUOTE) this.#expected('a key in quotes')
         const key = this.#string()
         if (key === '__proto__') this.#refuse('json_forbidden_key', 'key __proto__', keyAt)
         if (object[key] !== undefined)
           this.#refuse('json_duplicate_key', 'a key given twice', keyAt)
         this.#skipSpace()
-        if (this.#text.charCodeAt(this.#at) !== COLON) this.#expected('a colon')
+        if (this.#bytes[this.#at] !== COLON) this.#expected('a colon')
         this.#at++
         this.#skipSpace()
         object[key] = this.#value()
@@ -157,7 +158,7 @@ class Reader {
   }
 
   #closes(bracket: number): boolean {
-    if (this.#text.charCodeAt(this.#at) !== bracket) return false
+    if (this.#bytes[this.#at] !== bracket) return false
     this.#at++
     return true
   }
@@ -166,61 +167,63 @@ class Reader {
   #continues(bracket: number): boolean {
     this.#skipSpace()
     if (this.#closes(bracket)) return false
-    if (this.#text.charCodeAt(this.#at) !== COMMA)
+    if (this.#bytes[this.#at] !== COMMA)
       this.#expected(`a comma or ${String.fromCharCode(bracket)}`)
     this.#at++
     return true
   }
 
   #string(): string {
-    const text = this.#text
+    const bytes = this.#bytes
     const start = this.#at + 1
     let end = start
-    for (;;) {
-      const unit = text.charCodeAt(end)
-      if (unit === QUOTE) break
-      if (unit === BACKSLASH) return this.#stringWithEscapes(start)
-      // NaN, the end of the text, fails this comparison as well
-      if (!(unit >= 0x20)) this.#brokenString(end)
-      end++
+    let all = 0
+    for (; ; end++) {
+      const byte = bytes[end]
+      if (byte === QUOTE) break
+      if (byte === BACKSLASH) return this.#stringWithEscapes(start)
+      // undefined, the end of the document, fails this comparison as well
+      if (!((byte as number) >= 0x20)) this.#brokenString(end)
+      all |= byte as number
     }
     this.#at = end + 1
-    return text.slice(start, end)
+    // for ASCII both encodings say the same, and latin1 is the faster one
+    return bytes.toString(all < 0x80 ? 'latin1' : 'utf8', start, end)
   }
 
   #stringWithEscapes(start: number): string {
-    const text = this.#text
+    const bytes = this.#bytes
     const parts: string[] = []
     let from = start
     for (let at = start; ; at++) {
-      const unit = text.charCodeAt(at)
-      if (unit === QUOTE || unit === BACKSLASH) {
-        parts.push(text.slice(from, at))
+      const byte = bytes[at]
+      if (byte === QUOTE || byte === BACKSLASH) {
+        parts.push(bytes.toString('utf8', from, at))
         this.#at = at + 1
-        if (unit === QUOTE) break
+        if (byte === QUOTE) break
         parts.push(this.#escape())
         from = this.#at
         at = from - 1
-      } else if (!(unit >= 0x20)) this.#brokenString(at)
+      } else if (!((byte as number) >= 0x20)) this.#brokenString(at)
     }
     return parts.join('')
   }
 
   #brokenString(at: number): never {
-    if (at >= this.#text.length) this.#refuse('json_syntax', 'the JSON ends inside a string', at)
+    if (at >= this.#bytes.length) this.#refuse('json_syntax', 'the JSON ends inside a string', at)
     return this.#refuse('json_syntax', 'a control character inside a string', at)
   }
 
   #escape(): string {
     const backslash = this.#at - 1
-    const letter = this.#text.charAt(this.#at)
+    const letter = String.fromCharCode(this.#bytes[this.#at] ?? 0)
     this.#at++
     if (letter !== 'u')
       return escapes.get(letter) ?? this.#refuse('json_syntax', 'an unknown escape', backslash)
     const unit = this.#hexUnit(backslash)
     if (unit === 0) this.#refuse('json_nul', 'the character NUL in a string', backslash)
     if (unit < 0xd800 || unit > 0xdfff) return String.fromCharCode(unit)
-    if (unit < 0xdc00 && this.#text.startsWith('\\u', this.#at)) {
+    if (unit < 0xdc00 && this.#latin1(this.#at, this.#at + 2) === '\\u') {
       this.#at += 2
       const low = this.#hexUnit(backslash)
       if (low >= 0xdc00 && low <= 0xdfff) return String.fromCharCode(unit, low)
@@ -229,16 +232,20 @@ class Reader {
   }
 
   #hexUnit(backslash: number): number {
-    const digits = this.#text.slice(this.#at, this.#at + 4)
+    const digits = this.#latin1(this.#at, this.#at + 4)
     if (!/^[0-9A-Fa-f]{4}$/.test(digits))
       this.#refuse('json_syntax', 'an escape \\u without four hex digits', backslash)
     this.#at += 4
     return Number.parseInt(digits, 16)
   }
 
+  #latin1(start: number, end: number): string {
+    return this.#bytes.toString('latin1', start, end)
+  }
+
   #number(): number {
     const start = this.#at
-    const token = this.#token(/[-+.0-9A-Za-z]*/y)
+    const token = this.#token(isNumberByte)
     if (!/^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$/.test(token))
       this.#refuse('json_syntax', 'a malformed number', start)
     const value = Number(token)
@@ -251,7 +258,7 @@ class Reader {
 
   #word(): JsonValue {
     const start = this.#at
-    const token = this.#token(/[a-z]*/y)
+    const token = this.#token(isLetter)
     if (token === 'true') return true
     if (token === 'false') return false
     if (token !== 'null') this.#expected('a value', start)
@@ -259,36 +266,48 @@ class Reader {
     return null
   }
 
-  #token(pattern: RegExp): string {
-    pattern.lastIndex = this.#at
-    const token = pattern.exec(this.#text)?.[0] ?? ''
-    this.#at += token.length
-    return token
+  #token(belongs: (byte: number) => boolean): string {
+    const start = this.#at
+    while (belongs(this.#bytes[this.#at] ?? 0)) this.#at++
+    return this.#latin1(start, this.#at)
   }
 
   #skipSpace(): void {
-    const text = this.#text
+    const bytes = this.#bytes
     let at = this.#at
     for (;;) {
-      const unit = text.charCodeAt(at)
-      if (unit !== 0x20 && unit !== 0x0a && unit !== 0x0d && unit !== 0x09) break
+      const byte = bytes[at]
+      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) break
       at++
     }
     this.#at = at
   }
 
   #expected(what: string, at = this.#at): never {
-    const seen = at < this.#text.length ? `${what} was expected` : `the JSON ends before ${what}`
+    const seen = at < this.#bytes.length ? `${what} was expected` : `the JSON ends before ${what}`
     return this.#refuse('json_syntax', seen, at)
   }
 
   /** Says where, never what: the text is not trusted enough to be printed. */
   #refuse(code: ErrorCode, seen: string, at = this.#at): never {
-    const before = this.#text.slice(0, at)
+    const before = this.#bytes.toString('utf8', 0, at)
     const line = before.split('\n').length
-    const column = at - before.lastIndexOf('\n')
-    const offset = new TextEncoder().encode(before).length
+    const column = before.length - before.lastIndexOf('\n')
     const message = `${seen} (line ${line}, column ${column} of the JSON)`
-    throw new RelError(code, message, {details: {offset, line, column}})
+    throw new RelError(code, message, {details: {offset: at, line, column}})
   }
+}
+
+function isNumberByte(byte: number): boolean {
+  return (
+    (byte >= ZERO && byte <= NINE) ||
+    isLetter(byte | 0x20) ||
+    byte === 0x2b ||
+    byte === 0x2d ||
+    byte === 0x2e
+  )
+}
+
+function isLetter(byte: number): boolean {
+  return byte >= 0x61 && byte <= 0x7a
 }
