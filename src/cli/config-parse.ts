@@ -53,7 +53,7 @@ export async function parseConfig(text: string, path: string, layer: Layer): Pro
   }
   const {$schema: _, ...settings} = parsed.data
   if (layer === 'project' && settings.key !== undefined && runsCode(settings.key)) {
-    const hint = 'Give it with --key, or in your own configuration file.'
+    const hint = 'Give it with --signer, or in your own configuration file.'
     throw refuse(offsetOf('key', 'value'), 'a project may not name a program to run as key', hint)
   }
   return settings as Settings

@@ -8,14 +8,14 @@ export const configSchema = z
   .strictObject({
     $schema: z.string().max(1024).optional().describe('Where editors find this schema.'),
     product: name.optional().describe('Product that bundles of this project belong to.'),
-    channel: name.optional().describe('Channel to sign for and to expect, such as stable.'),
+    channel: name.optional().describe('Channel to sign for, such as stable.'),
     key: z
       .string()
       .min(1)
       .max(1024)
       .optional()
       .describe(
-        'Signing key: a path from this file, or a signer. exec: and pkcs11: only in your own file.',
+        'Signing key: a name from rel keys list, a path with a slash from this file, or a signer; exec: and pkcs11: only in your own file.',
       ),
     trust: z
       .string()

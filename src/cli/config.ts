@@ -27,9 +27,6 @@ export const settingVariables: Readonly<Record<SettingName, string>> = {
 /** A configuration is a handful of lines. */
 const MAX_CONFIG_BYTES = 64 * 1024
 
-/** Settings that are paths when they have no scheme: read from where the file is. */
-const paths: readonly string[] = ['key', 'trust']
-
 /**
  * Defaults by precedence: environment, project, user, system (flags come before all of them and
  * are the command's own). Costs a few stat calls when there is no file. Refuses with config_invalid.
@@ -79,8 +76,14 @@ function environmentLayers(env: Environment): [Origin, Settings][] {
 }
 
 function located(name: string, value: string, {layer, where}: Origin): string {
-  const isPath = paths.includes(name) && !/^[a-z][a-z0-9+.-]+:/i.test(value)
-  return layer === 'environment' || !isPath ? value : resolve(dirname(where), value)
+  if (layer === 'environment' || !isPath(name, value)) return value
+  return resolve(dirname(where), value)
+}
+
+/** A key without a slash is a name of the key store; one with a scheme is a signer. */
+function isPath(name: string, value: string): boolean {
+  if (name === 'trust') return true
+  return name === 'key' && value.includes('/') && !/^[a-z][a-z0-9+.-]+:/i.test(value)
 }
 
 async function readConfig(path: string, layer: Layer): Promise<Settings> {

@@ -20,6 +20,7 @@ export default class Sign extends BaseCommand<typeof Sign> {
 
   protected async perform({argv, flags}: Input<typeof Sign>): Promise<Outcome> {
     const {signPaths} = await import('../cli/sign-paths.ts')
-    return signPaths(argv, flags)
+    const {withSignDefaults} = await import('../cli/config-defaults.ts')
+    return signPaths(argv, await withSignDefaults(flags))
   }
 }

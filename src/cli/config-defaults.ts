@@ -1,0 +1,54 @@
+import {configDefault, loadConfig} from './config.ts'
+
+type SignFlagValues = {
+  readonly product?: string | undefined
+  readonly channel?: string | undefined
+  readonly key?: string | undefined
+  readonly signer?: string | undefined
+  readonly add: boolean
+  readonly d2: boolean
+}
+
+/**
+ * Flags of a signing command with what the configuration says where none was given. A signature
+ * that is added to a manifest takes product and channel from it, and a D2 manifest has no channel.
+ */
+export async function withSignDefaults<Flags extends SignFlagValues>(flags: Flags): Promise<Flags> {
+  const config = await loadConfig()
+  const product = flags.add ? undefined : configDefault(config, 'product')
+  const channel = flags.add || flags.d2 ? undefined : configDefault(config, 'channel')
+  const named = flags.key !== undefined || flags.signer !== undefined
+  const key = named ? undefined : configDefault(config, 'key')
+  return {
+    ...flags,
+    product: flags.product ?? product,
+    channel: flags.channel ?? channel,
+    ...(key === undefined ? {} : {[isSigner(key) ? 'signer' : 'key']: key}),
+  }
+}
+
+/** `exec:`, `pkcs11:`, `ssh-agent:`, `file:`; a plain name or path is a key. */
+function isSigner(key: string): boolean {
+  return /^[a-z][a-z0-9+.-]+:/i.test(key)
+}
+
+type VerifyFlagValues = {
+  readonly trust?: string | undefined
+  readonly 'public-key'?: readonly string[] | undefined
+  readonly 'allowed-signers'?: unknown
+}
+
+/**
+ * Flags of a verifying command with the configured trust anchor where nobody was named. What lies
+ * in the verified directory itself has no say in whom to trust.
+ */
+export async function withTrustDefault<Flags extends VerifyFlagValues>(
+  flags: Flags,
+  verified: string,
+): Promise<Flags> {
+  const {trust, 'public-key': keys = [], 'allowed-signers': signers} = flags
+  if (trust !== undefined || keys.length > 0 || signers !== undefined) return flags
+  const config = await loadConfig()
+  const found = configDefault(config, 'trust', {untrusted: verified})
+  return found === undefined ? flags : {...flags, trust: found}
+}
