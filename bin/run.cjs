@@ -1,31 +1,31 @@
-// Starts rel: the built program of a package, or the sources of a checkout. Its syntax is that of
-// an old Node.js, so that a too old one can still say so.
+// Starts rel: the built program of a package, or the sources of a checkout. Its syntax is that of Node.js 14,
+// so that a version that is too old can still say so.
 'use strict'
-var fs = require('fs')
-var path = require('path')
+const fs = require('node:fs')
+const path = require('node:path')
 
-var root = path.dirname(__dirname)
-var minimum = {22: [22, 2], 24: [15, 0]} // engines in package.json; any version from 26 on
+const root = path.dirname(__dirname)
+const minimum = {22: [22, 2], 24: [15, 0]} // engines in package.json; any version from 26 on
 
 function isSupported(version) {
-  var parts = version.split('.').map(Number)
+  const parts = version.split('.').map(Number)
   if (parts[0] >= 26) return true
-  var least = minimum[parts[0]]
+  const least = minimum[parts[0]]
   if (least === undefined) return false
   return parts[1] > least[0] || (parts[1] === least[0] && parts[2] >= least[1])
 }
 
 function refuseOldNode() {
-  var message = 'Node.js ' + process.versions.node + ' at ' + process.execPath + ' is too old'
-  var hint = 'install Node.js ^22.22.2, ^24.15.0 or >= 26, or set REL_NODE to its path'
+  const message = `Node.js ${process.versions.node} at ${process.execPath} is too old`
+  const hint = 'install Node.js ^22.22.2, ^24.15.0 or >= 26, or set REL_NODE to its path'
   if (process.argv.indexOf('--json') === -1) {
-    console.error('✖ node_unsupported: ' + message + '\n  Fix: ' + hint)
+    console.error(`✖ node_unsupported: ${message}\n  Fix: ${hint}`)
   } else {
-    var error = {code: 'node_unsupported', message: message, hint: hint}
+    const error = {code: 'node_unsupported', message: message, hint: hint}
     error.docs = 'docs/error-codes.md#node_unsupported'
     error.exit = 28
     error.details = {}
-    var document = {schema_version: 1, ok: false, command: null, error: error, warnings: []}
+    const document = {schema_version: 1, ok: false, command: null, error: error, warnings: []}
     console.log(JSON.stringify(document, null, 2))
   }
   process.exitCode = 28
@@ -37,11 +37,11 @@ function refuseOldNode() {
  * does not let others rename what is ours.
  */
 function isPrivate(folder) {
-  var me = process.geteuid()
-  for (var at = folder; ; at = path.dirname(at)) {
-    var stat = fs.lstatSync(at)
-    var owned = stat.uid === me || (stat.uid === 0 && at !== folder)
-    var open = (stat.mode & 0o022) !== 0 && (stat.mode & 0o1000) === 0
+  const me = process.geteuid()
+  for (let at = folder; ; at = path.dirname(at)) {
+    const stat = fs.lstatSync(at)
+    const owned = stat.uid === me || (stat.uid === 0 && at !== folder)
+    const open = (stat.mode & 0o022) !== 0 && (stat.mode & 0o1000) === 0
     if (!owned || open || !stat.isDirectory()) return false
     if (at === path.dirname(at)) return true
   }
@@ -50,22 +50,22 @@ function isPrivate(folder) {
 /** Node's default cache is a folder in /tmp that anybody may have made first (docs/decisions/start-up.md). */
 function useCompileCache() {
   if (process.env.NODE_COMPILE_CACHE || process.env.NODE_DISABLE_COMPILE_CACHE) return
-  var home = process.env.HOME || ''
-  var base = process.env.XDG_CACHE_HOME || (home && path.join(home, '.cache'))
+  const home = process.env.HOME || ''
+  const base = process.env.XDG_CACHE_HOME || (home && path.join(home, '.cache'))
   if (!base || !path.isAbsolute(base)) return
-  var folder = path.join(base, 'rel', 'compile')
+  const folder = path.join(base, 'rel', 'compile')
   try {
     if (!fs.existsSync(folder)) fs.mkdirSync(folder, {recursive: true, mode: 0o700})
-    if (isPrivate(fs.realpathSync(folder))) require('module').enableCompileCache(folder)
-  } catch (error) {
+    if (isPrivate(fs.realpathSync(folder))) require('node:module').enableCompileCache(folder)
+  } catch {
     // a cache that cannot be made costs milliseconds, not the command
   }
 }
 
 /** Newest change of a file or folder below `folder`: a removed file changes its folder. */
 function newestChange(folder) {
-  return fs.readdirSync(folder, {withFileTypes: true}).reduce(function (newest, entry) {
-    var entryPath = path.join(folder, entry.name)
+  return fs.readdirSync(folder, {withFileTypes: true}).reduce((newest, entry) => {
+    const entryPath = path.join(folder, entry.name)
     if (entry.isDirectory()) return Math.max(newest, newestChange(entryPath))
     return Math.max(newest, fs.statSync(entryPath).mtimeMs)
   }, fs.statSync(folder).mtimeMs)
@@ -73,11 +73,11 @@ function newestChange(folder) {
 
 /** A checkout runs its build only while nothing in src or package.json is newer. */
 function runsBuild(program) {
-  var sources = path.join(root, 'src')
+  const sources = path.join(root, 'src')
   if (!fs.existsSync(sources)) return true
   if (!fs.existsSync(program)) return false
-  var built = fs.statSync(program).mtimeMs
-  var facts = fs.statSync(path.join(root, 'package.json')).mtimeMs
+  const built = fs.statSync(program).mtimeMs
+  const facts = fs.statSync(path.join(root, 'package.json')).mtimeMs
   return facts < built && newestChange(sources) < built
 }
 
@@ -93,17 +93,17 @@ function asksVersion(words) {
 }
 
 function printVersion() {
-  var facts = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8'))
-  var machine = process.platform + '-' + process.arch
-  process.stdout.on('error', function () {})
-  process.stdout.write('rel ' + facts.version + ' ' + machine + ' node-' + process.version + '\n')
+  const facts = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8'))
+  const machine = `${process.platform}-${process.arch}`
+  process.stdout.on('error', () => {})
+  process.stdout.write(`rel ${facts.version} ${machine} node-${process.version}\n`)
 }
 
 function start() {
   if (!isSupported(process.versions.node)) return refuseOldNode()
   if (asksVersion(process.argv.slice(2))) return printVersion()
   useCompileCache()
-  var program = path.join(root, 'dist', 'rel.cjs')
+  const program = path.join(root, 'dist', 'rel.cjs')
   if (runsBuild(program)) require(program).start(root)
   else runSources()
 }
