@@ -1,5 +1,4 @@
 import {closeSync, constants, fstatSync, openSync, readSync} from 'node:fs'
-import {Readable} from 'node:stream'
 import {crc32, createInflateRaw, createZstdDecompress, constants as zlibConstants} from 'node:zlib'
 import {RelError} from '../../system/error.ts'
 import {fileError} from '../../system/files.ts'
@@ -113,16 +112,8 @@ async function* plain(input: FileInput): AsyncGenerator<Buffer> {
   for (let bytes = input.read(buffer); bytes.length > 0; bytes = input.read(buffer)) yield bytes
 }
 
-/** Fresh buffers: the decompressor reads them in a thread while the next is being filled. */
-function* pieces(input: FileInput): Generator<Buffer> {
-  for (;;) {
-    const bytes = input.read(Buffer.allocUnsafeSlow(PIECE_BYTES))
-    if (bytes.length === 0) return
-    yield bytes
-  }
-}
-
-const streamOptions = {chunkSize: PIECE_BYTES, readableHighWaterMark: 4 * PIECE_BYTES}
+/** Two pieces ahead: a thread decompresses them while the last one is being written. */
+const streamOptions = {chunkSize: PIECE_BYTES, readableHighWaterMark: 2 * PIECE_BYTES}
 
 /**
  * Exactly one member: raw deflate tells where it ended, on every Node, while node's gunzip reads on
@@ -164,24 +155,37 @@ async function* through(
   decompressor: Decompressor,
   walker?: ZstdFrameWalker,
 ): AsyncGenerator<Buffer> {
-  const source = Readable.from(walked(input, walker), {objectMode: true, highWaterMark: 1})
-  source.on('error', (error) => decompressor.destroy(error))
-  source.pipe(decompressor)
+  const pumping = pump(input, decompressor, walker).catch((error: Error) => {
+    decompressor.destroy(error)
+  })
   try {
     for await (const bytes of decompressor) yield bytes as Buffer
   } catch (error) {
     throw compressionError(error)
   } finally {
-    source.destroy()
     decompressor.destroy()
   }
+  await pumping
 }
 
-function* walked(input: FileInput, walker: ZstdFrameWalker | undefined): Generator<Buffer> {
-  for (const bytes of pieces(input)) {
+/** One buffer for the whole file: it is filled again when the decompressor is done with it. */
+async function pump(
+  input: FileInput,
+  decompressor: Decompressor,
+  walker: ZstdFrameWalker | undefined,
+): Promise<void> {
+  const buffer = Buffer.allocUnsafeSlow(PIECE_BYTES)
+  for (let bytes = input.read(buffer); bytes.length > 0; bytes = input.read(buffer)) {
     walker?.feed(bytes)
-    yield bytes
+    await written(decompressor, bytes)
   }
+  decompressor.end()
+}
+
+function written(decompressor: Decompressor, bytes: Buffer): Promise<void> {
+  return new Promise((done, fail) => {
+    decompressor.write(bytes, (error) => (error ? fail(error) : done()))
+  })
 }
 
 function compressionError(error: unknown): unknown {

@@ -3,16 +3,16 @@ import {
   closeSync,
   constants,
   fchmodSync,
-  fsyncSync,
   mkdirSync,
   openSync,
   symlinkSync,
   writeSync,
 } from 'node:fs'
 import {join} from 'node:path'
-import {fileError, fsyncFolder} from '../../system/files.ts'
+import {fileError} from '../../system/files.ts'
 import {directoryOf} from '../path-rules.ts'
 import type {OnStep, VerifiedBundle, VerifyPolicy} from '../verify-policy.ts'
+import {makeDurable} from './durable.ts'
 import type {AdmittedFile, ArchiveSink} from './read-archive.ts'
 import {DIRECTORY_MODE, makeStaging, type Staging} from './staging.ts'
 import {verifyArchive} from './verify-archive.ts'
@@ -34,7 +34,7 @@ export async function unpackArchive(
   const writer = new TreeWriter(staging)
   try {
     const bundle = await verifyArchive(path, policy, onStep, writer)
-    writer.finish()
+    await writer.finish()
     staging.commit()
     return bundle
   } finally {
@@ -48,6 +48,7 @@ class TreeWriter implements ArchiveSink {
   readonly #root: string
   readonly #directories = new Set<string>([''])
   readonly #links: {readonly path: string; readonly target: string}[] = []
+  readonly #files: string[] = []
   #fd = -1
   #path = ''
 
@@ -95,19 +96,12 @@ class TreeWriter implements ArchiveSink {
   }
 
   close(): void {
-    const fd = this.#fd
+    closeSync(this.#fd)
     this.#fd = -1
-    try {
-      fsyncSync(fd)
-    } catch (error) {
-      throw fileError(error, this.#path, 'write')
-    } finally {
-      closeSync(fd)
-    }
   }
 
-  /** Links, then everything that names something is made durable. */
-  finish(): void {
+  /** Links, then everything is made durable. */
+  async finish(): Promise<void> {
     for (const {path, target} of this.#links) {
       this.directory(directoryOf(path))
       try {
@@ -116,7 +110,8 @@ class TreeWriter implements ArchiveSink {
         throw fileError(error, path, 'write')
       }
     }
-    for (const path of this.#directories) fsyncFolder(join(this.#root, path))
+    const folders = [...this.#directories].map((path) => join(this.#root, path))
+    await makeDurable(this.#root, this.#files, folders)
   }
 
   abandon(): void {
@@ -129,6 +124,7 @@ class TreeWriter implements ArchiveSink {
     try {
       this.#fd = openSync(this.#path, createFlags, mode)
       fchmodSync(this.#fd, mode) // whatever the umask
+      this.#files.push(this.#path)
     } catch (error) {
       throw fileError(error, this.#path, 'write')
     }
