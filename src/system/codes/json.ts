@@ -10,6 +10,13 @@ export const jsonCodes = {
     cause: 'Every document has a named size limit, checked before a byte of it is read.',
     fix: 'Check that the right file was given.',
   },
+  json_too_many_values: {
+    exit: 'verification',
+    title: 'the JSON has more values than its limit',
+    cause:
+      'A small text can hold millions of empty objects, which take far more memory than the text.',
+    fix: 'Check that the right file was given.',
+  },
   json_bom: {
     exit: 'verification',
     title: 'the JSON begins with a byte order mark',

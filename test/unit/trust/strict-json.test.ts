@@ -10,7 +10,7 @@ import {type JsonLimits, parseStrictJson} from '../../../src/trust/strict-json.t
 import {throwsCode} from '../../support/rejects.ts'
 
 const vectors = new URL('../../vectors/json/', import.meta.url)
-const limits: JsonLimits = {bytes: 4096, depth: 4}
+const limits: JsonLimits = {bytes: 4096, values: 100, depth: 4}
 
 function parse(text: string, extra: Partial<JsonLimits> = {}): JsonValue {
   return parseStrictJson(Buffer.from(text), {...limits, ...extra})
@@ -80,6 +80,16 @@ test('tells the first byte that is not UTF-8, also after a genuine replacement c
   assert.equal(refusal.details, {offset: 10})
 })
 
+test('a failure at the end of millions of lines is told without a copy of them', () => {
+  const bytes = Buffer.alloc(3_000_000, '\n')
+  bytes[bytes.length - 1] = 0x78
+  const refusal = throwsCode(
+    () => parseStrictJson(bytes, {...limits, bytes: bytes.length}),
+    'json_syntax',
+  )
+  assert.equal(refusal.details, {offset: 2_999_999, line: 3_000_000, column: 1})
+})
+
 test('says nothing of the content in its messages', () => {
   const cases: [string, ErrorCode][] = [
     ['{"secret":1,"secret":2}', 'json_duplicate_key'],
@@ -111,7 +121,7 @@ test('property: reads what JSON.stringify wrote, with and without white space', 
   fc.assert(
     fc.property(restricted, fc.constantFrom(undefined, '\t', '\r\n '), (value, space) => {
       const text = JSON.stringify(value, undefined, space)
-      same(parse(text, {depth: 8, bytes: 1_000_000}), JSON.parse(text))
+      same(parse(text, {depth: 8, bytes: 1_000_000, values: 10_000}), JSON.parse(text))
     }),
     {numRuns: 500},
   )
