@@ -14,7 +14,7 @@ import {isEncryptedPkcs8, keyAlgorithm, keyPublic} from './spki.ts'
 
 /**
  * OpenSSL, and Node with it, refuses scrypt beyond 32 MiB when it reads PKCS#8, so N stays at 2^14
- * (measured: reference figures in docs/formats/keys.md); minisign files are harder to guess.
+ * (docs/formats/keys.md); minisign files are harder to guess.
  */
 const NEW_KEY_COST = {N: 2 ** 14, r: 8, p: 1}
 
