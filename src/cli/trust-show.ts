@@ -1,7 +1,7 @@
 import {systemTime} from '../system/clock.ts'
 import {readFileLimited} from '../system/files.ts'
 import {type AnchorFile, anchorLimits} from '../trust/anchor.ts'
-import {loadAnchor, loadPrevious, readAnchor} from '../trust/anchor-store.ts'
+import {findPrevious, loadAnchor, readAnchor} from '../trust/anchor-store.ts'
 import {anchorLines} from '../trust/anchor-text.ts'
 import {isComplete, needsOf, nextAnchor} from '../trust/anchor-update.ts'
 import {anchorJson} from '../trust/anchor-write.ts'
@@ -17,7 +17,8 @@ export async function showAnchor(paths: readonly string[]): Promise<Outcome> {
 
 function showVersion(path: string): Outcome {
   const file = readAnchor(path)
-  const previous = loadPrevious(path, file.anchor.version)
+  // whoever was given trust.json alone has no other version, and sees its own root only
+  const previous = findPrevious(path, file.anchor.version)
   const needs = needsOf(file, previous)
   const complete = isComplete(needs)
   return {

@@ -39,14 +39,22 @@ export function loadAnchor(path: string): AnchorFile {
  * Refuses with file_missing when neither N-1.trust.json nor trust.json holds it.
  */
 export function loadPrevious(path: string, version: number): AnchorFile | undefined {
-  if (version === 1) return undefined
-  const {main, numbered} = anchorPaths(path)
-  const before = numbered(version - 1)
-  for (const candidate of [before, main]) {
-    const file = statIfThere(candidate) === undefined ? undefined : loadAnchor(candidate)
-    if (file?.anchor.version === version - 1) return file
-  }
+  const previous = findPrevious(path, version)
+  if (previous !== undefined || version === 1) return previous
+  const before = anchorPaths(path).numbered(version - 1)
   throw new RelError('file_missing', `${before} is needed to know who must sign`)
+}
+
+/** The version before when it is beside the path. Refuses as loadAnchor does. */
+export function findPrevious(path: string, version: number): AnchorFile | undefined {
+  const {main, numbered} = anchorPaths(path)
+  for (const candidate of [numbered(version - 1), main]) {
+    const file = statIfThere(candidate) === undefined ? undefined : readAnchor(candidate)
+    if (file?.anchor.version !== version - 1) continue
+    checkAnchor(file)
+    return file
+  }
+  return undefined
 }
 
 /** What became of a version. */

@@ -180,6 +180,7 @@ test('a version without the one before is not signed blindly', async () => {
   await rel(cwd, 'trust renew --expires 500d --key release')
   copyFileSync(join(cwd, '2.trust.json'), join(elsewhere, '2.trust.json'))
   await refused(elsewhere, 'trust sign 2.trust.json --dry-run', 'file_missing')
+  assert.is((await rel(elsewhere, 'trust show 2.trust.json')).result.complete, true)
 })
 
 test('a late signature for an old version does not bring it back', async () => {
