@@ -72,14 +72,15 @@ export async function verifyPolicyFromFlags(
   env: Environment,
   role: RoleName = 'manifest',
 ): Promise<VerifyPolicy> {
-  const keys = namesKeys(flags, env)
-  const identitiesAlone = !keys && flags['allowed-signers'] !== undefined
+  if (role === 'artifact') refuseIdentities(flags)
+  const identitiesAlone = !namesKeys(flags, env) && flags['allowed-signers'] !== undefined
   const trust: FlagTrust = identitiesAlone ? noKeys : await trustSourceFromFlags(flags, env, role)
   const {anchor} = trust
   const {parseTime} = await import('../trust/expiry.ts')
   const clock = systemTime()
   const now = flags.at === undefined ? clock : parseTime(flags.at, clock)
-  const identity = await identityOf(flags, {allowed: anchor?.allowedSigners ?? [], keys, now})
+  const allowed = role === 'artifact' ? [] : (anchor?.allowedSigners ?? [])
+  const identity = await identityOf(flags, {allowed, keys: !identitiesAlone, now})
   const canonical = flags['legacy-canonical']
   return {
     trust,
@@ -90,6 +91,14 @@ export async function verifyPolicyFromFlags(
     ...(identity === undefined ? {} : {identity}),
     paranoid: flags.paranoid,
   }
+}
+
+/** Sigstore bundles cover manifests; a file beside a signature would pass unchecked otherwise. */
+function refuseIdentities({policy, 'allowed-signers': allowed}: IdentityVerifyFlags): void {
+  if ((policy === undefined || policy === 'ed25519') && allowed === undefined) return
+  throw new RelError('usage_invalid', 'identities sign bundles, this is a single file', {
+    hint: 'Leave --policy and --allowed-signers out, or verify the bundle.',
+  })
 }
 
 async function identityOf(

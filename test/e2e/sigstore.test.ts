@@ -106,6 +106,18 @@ test('the embedded root knows nothing of a private Sigstore', async (context) =>
   assert.match(JSON.parse(ran.stdout).error.code, /^sigstore_(timestamp|certificate)_invalid$/)
 })
 
+test('an identity that is asked of a single file is not passed over', async ({cwd}) => {
+  writeFileSync(join(cwd, 'agent.bin'), 'agent')
+  passed(await runRel(['sign', 'agent.bin', '--key', 'release'], {cwd}))
+  const verifyFile = ['verify', 'agent.bin', ...withKey]
+  passed(await runRel(verifyFile, {cwd}))
+  for (const flags of [
+    ['--policy', 'sigstore'],
+    ['--allowed-signers', 'signers.json'],
+  ])
+    refused(await runRel([...verifyFile, ...flags, '--json'], {cwd}), 'usage_invalid', 2)
+})
+
 test('no token and no service are told apart, and leave no sidecar', async (context) => {
   refused(await sign(context, {SIGSTORE_ID_TOKEN: ''}), 'sigstore_token_missing', 21)
   context.mock.failWith = 401
