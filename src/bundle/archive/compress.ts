@@ -9,9 +9,12 @@ import type {ArchiveFormat} from './decompress.ts'
 /** Large pieces: with 64 KiB node:zlib needs twice the time for zstd. */
 const PIECE_BYTES = 1024 * 1024
 
-/** Levels of compression by format; those of gzip -6 and zstd -3 when none is given. */
+/**
+ * Levels by format. Node's gzip at 8 takes less time than GNU's at 6 and gives the same size
+ * within 2 %; zstd is zstd's own.
+ */
 export const compressionLevels = {
-  'tar.gz': {usual: 6, least: 1, most: 9},
+  'tar.gz': {usual: 8, least: 1, most: 9},
   'tar.zst': {usual: 3, least: 1, most: 19},
 } as const
 
