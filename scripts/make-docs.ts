@@ -19,9 +19,8 @@ export async function generatedFiles(root: string): Promise<ReadonlyMap<string, 
   ])
 }
 
-/** Generated files whose content in the checkout is not what the source says. */
-export async function outdatedFiles(root: string): Promise<string[]> {
-  const files = await generatedFiles(root)
+/** Generated files whose content below `root` is another, or that are not there. */
+export function outdatedFiles(root: string, files: ReadonlyMap<string, string>): string[] {
   return [...files]
     .filter(([path, text]) => textOf(join(root, path)) !== text)
     .map(([path]) => path)
@@ -143,9 +142,9 @@ function flagLine([name, flag]: [string, Command.Flag.Cached]): string {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const root = dirname(dirname(fileURLToPath(import.meta.url)))
-  for (const [path, text] of await generatedFiles(root)) {
-    if (textOf(join(root, path)) === text) continue
-    writeFileAtomic(join(root, path), text)
+  const files = await generatedFiles(root)
+  for (const path of outdatedFiles(root, files)) {
+    writeFileAtomic(join(root, path), files.get(path) ?? '')
     process.stdout.write(`wrote ${path}\n`)
   }
 }

@@ -54,7 +54,8 @@ function withoutWords(flag: string | undefined, asksHelp: boolean): Request {
 }
 
 function nameLength(words: readonly string[], ids: ReadonlySet<string>): number {
-  for (let length = words.length; length > 0; length--)
+  const spaced = words.findIndex((word) => word.includes(':')) // keys:new is oclif's spelling, not ours
+  for (let length = spaced === -1 ? words.length : spaced; length > 0; length--)
     if (ids.has(words.slice(0, length).join(':'))) return length
   return 0
 }

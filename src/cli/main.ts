@@ -106,13 +106,14 @@ async function showHelp(words: readonly string[], tree: CommandTree, {json}: Mod
 
 function commandUnknown(words: readonly string[], ids: ReadonlySet<string>): RelError {
   const names = [...ids].map((id) => id.replaceAll(':', ' '))
-  const near = [words.slice(0, 2).join(' '), words[0] ?? ''].flatMap((text) => nearest(text, names))
+  const whole = nearest(words.slice(0, 2).join(' '), names, 2)
+  const near = whole.length > 0 ? whole : nearest(words[0] ?? '', names, 2)
   const given = JSON.stringify(words.slice(0, 2).join(' ').slice(0, 80))
   const [first] = near
   if (first === undefined) return new RelError('command_unknown', `${given} is no command of rel`)
   const message = `${given} is no command of rel; did you mean ${first}?`
   return new RelError('command_unknown', message, {
     hint: `rel ${first} --help`,
-    details: {suggestions: [...new Set(near)]},
+    details: {suggestions: near},
   })
 }
