@@ -1,4 +1,5 @@
 import {Flags} from '@oclif/core'
+import {roleNames} from '../trust/anchor-roles.ts'
 import {keyFlags} from './key-flags.ts'
 
 /** The flags of every command that makes a version of a trust anchor. */
@@ -37,3 +38,7 @@ export const limitFlags = {
     summary: 'Only on this channel; may be given several times.',
   }),
 }
+
+export const roleFlag = Flags.option({multiple: true, options: roleNames, required: true})({
+  summary: 'What the key may sign; may be given several times.',
+})

@@ -146,6 +146,8 @@ function endingOf({main, own, complete, written, version}: Ending) {
       line: `! ${own} waits for signatures; until then ${main} stays as it is`,
       after: {next: `rel trust sign ${own} --key NAME`, undo: remove},
     }
+  if (!written.includes(main))
+    return {line: `✔ ${own} has all signatures; ${main} is newer and stays`, after: {}}
   const restore = `cp ${anchorPaths(own).numbered(version - 1)} ${main} && ${remove}`
   const undo = `${version === 1 ? remove : restore} (before others have it)`
   return {line: `✔ ${main} is version ${version}`, after: {next: `rel trust show ${main}`, undo}}

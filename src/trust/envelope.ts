@@ -19,7 +19,7 @@ export type KeySet = {
 }
 
 /** Signatures read from one envelope; C2SP's signed-note asks verifiers for at least 16 as well. */
-export const MAX_SIGNATURES = 16
+const MAX_SIGNATURES = 16
 
 /**
  * The `signatures` of an envelope: an array of at most 16 objects {keyid, sig}, each key id once.

@@ -1,7 +1,7 @@
-import {isUtf8} from 'node:buffer'
 import type {ErrorCode} from '../system/codes.ts'
 import {RelError} from '../system/error.ts'
 import type {JsonValue} from '../system/json.ts'
+import {isValidUtf8} from '../system/utf8.ts'
 
 export type JsonLimits = {
   /** Bytes of the whole document. */
@@ -32,7 +32,7 @@ export function parseStrictJson(bytes: Uint8Array, limits: JsonLimits): JsonValu
   }
   if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf)
     throw new RelError('json_bom', 'the JSON begins with a byte order mark', {details: {offset: 0}})
-  if (!isUtf8(bytes)) throw notUtf8(bytes)
+  if (!isValidUtf8(bytes)) throw notUtf8(bytes)
   return new Reader(bytes, limits).document()
 }
 

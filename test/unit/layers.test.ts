@@ -32,6 +32,7 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'verify-tree',
   ],
   trust: [
+    'anchor-store',
     'ed25519',
     'key-formats/minisign-key',
     'key-formats/pkcs8',

@@ -1,7 +1,6 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand, type Input, type Outcome} from '../../cli/base-command.ts'
-import {changeFlags, limitFlags} from '../../cli/trust-change-flags.ts'
-import {roleNames} from '../../trust/anchor-roles.ts'
+import {changeFlags, limitFlags, roleFlag} from '../../cli/trust-change-flags.ts'
 
 export default class TrustAdd extends BaseCommand<typeof TrustAdd> {
   static override summary = 'Let a further key sign, in the next version of the trust anchor.'
@@ -11,9 +10,7 @@ export default class TrustAdd extends BaseCommand<typeof TrustAdd> {
     key: Args.string({description: 'Public key to add.', name: 'NAME|FILE', required: true}),
   }
   static override flags = {
-    role: Flags.option({multiple: true, options: roleNames, required: true})({
-      summary: 'What it may sign; may be given several times.',
-    }),
+    role: roleFlag,
     name: Flags.string({summary: 'What to call the key; the name of its file when not given.'}),
     'not-after': Flags.string({
       helpValue: 'TIME',
