@@ -4,6 +4,7 @@ import {
   constants,
   fstatSync,
   fsyncSync,
+  linkSync,
   lstatSync,
   openSync,
   readSync,
@@ -112,12 +113,27 @@ export function writeFileAtomic(
     } finally {
       closeSync(fd)
     }
-    renameSync(temporary, path)
+    if (options.exclusive === true) placeNew(temporary, path)
+    else renameSync(temporary, path)
     fsyncFolder(dirname(path))
   } catch (error) {
     rmSync(temporary, {force: true})
     throw fileError(error, path, 'write')
   }
+}
+
+/** link(2) never replaces, unlike rename(2): of two writers at once, one is told file_exists. */
+function placeNew(temporary: string, path: string): void {
+  try {
+    linkSync(temporary, path)
+  } catch (error) {
+    const {code = ''} = error as NodeError
+    if (code === 'EEXIST') throw new RelError('file_exists', `${path} exists already`)
+    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(code)) throw error
+    renameSync(temporary, path) // a file system without hard links: the look before has to do
+    return
+  }
+  rmSync(temporary)
 }
 
 /** A name beside `path` that nobody else has: hidden, random, recognisable. */

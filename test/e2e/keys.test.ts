@@ -12,6 +12,7 @@ import {
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
+import type {JsonValue} from '../../src/system/json.ts'
 import {keyPairOf, pkcs8Of} from '../../src/trust/ed25519.ts'
 import {formatPem} from '../../src/trust/key-formats/pem.ts'
 import {readPublicKey} from '../../src/trust/public-key.ts'
@@ -24,6 +25,8 @@ import {temporaryFolder} from '../support/tmp.ts'
 const PASSPHRASE = 'canary-passphrase-7d3f'
 const said: string[] = []
 const secrets = new Map<string, string>([['the passphrase', PASSPHRASE]])
+
+type Result = Readonly<Record<string, JsonValue>>
 
 /** Runs rel and remembers all that it said, for the canary at the end. */
 async function rel(args: readonly string[], options: RunOptions): Promise<Ran> {
@@ -38,10 +41,8 @@ async function refused(args: readonly string[], options: RunOptions): Promise<st
   return JSON.parse(ran.stdout).error.code
 }
 
-async function result(
-  args: readonly string[],
-  options: RunOptions,
-): Promise<Record<string, never>> {
+/** The `result` of a command that has to succeed. */
+async function result(args: readonly string[], options: RunOptions): Promise<Result> {
   const ran = await rel([...args, '--json'], options)
   assert.is(ran.code, 0, ran.stdout + ran.stderr)
   return JSON.parse(ran.stdout).result
@@ -132,6 +133,21 @@ test('keys new never overwrites either half', async () => {
   assert.not(existsSync(join(cwd, '.rel/keys/other.key')))
 })
 
+test('of many at once that make one key, one succeeds and its halves fit', async () => {
+  const cwd = temporaryFolder()
+  const args = ['keys', 'new', 'dev', '--no-passphrase', '--json']
+  const runs = await Promise.all(Array.from({length: 6}, () => rel(args, {cwd})))
+  const made = runs.filter(({code}) => code === 0)
+  assert.is(made.length, 1)
+  for (const {code, stdout} of runs)
+    if (code !== 0) assert.is(JSON.parse(stdout).error.code, 'file_exists')
+  const key = await readSecretKey(join(cwd, '.rel/keys/dev.key'), {passphrase: never})
+  remember('key of many', key.seed)
+  assert.is(key.publicKey.keyId, JSON.parse(made[0]?.stdout ?? '').result.key_id)
+  assert.is(readPublicKey(join(cwd, 'rel.keys/dev.pub')).keyId, key.publicKey.keyId)
+  assert.equal(readdirSync(join(cwd, '.rel/keys')), ['dev.key'])
+})
+
 test('--dry-run writes nothing and needs no passphrase', async () => {
   const cwd = temporaryFolder()
   const plan = await result(['keys', 'new', 'dev', '--dry-run'], {cwd})
@@ -177,10 +193,7 @@ test('keys import: both halves, forms, passphrases', async () => {
   assert.equal([pub.key_id, pub.secret_path], [publicKey.keyId, undefined])
   const {keys} = await result(['keys', 'list'], {cwd})
   assert.equal(
-    (keys as {name: string; secret_path: string | null}[]).map(({name, secret_path}) => [
-      name,
-      secret_path,
-    ]),
+    (keys as Result[]).map(({name, secret_path}) => [name, secret_path]),
     [
       ['again', '.rel/keys/again.key'],
       ['d2', '.rel/keys/d2.key'],
