@@ -4,7 +4,7 @@ import {RelError} from './error.ts'
 import {readFileLimited} from './files.ts'
 
 /** minisign's own limit; longer ones are a file given by mistake. */
-export const MAX_PASSPHRASE_BYTES = 1024
+const MAX_PASSPHRASE_BYTES = 1024
 
 /** Where a passphrase may come from; the first that is there counts, in this order. */
 export type PassphraseSource = {
@@ -174,7 +174,7 @@ function readLine(terminal: ReadStream): Promise<Buffer> {
 }
 
 /** What is typed without echo: the few editing keys that people expect, byte by byte. */
-export class SecretLine {
+class SecretLine {
   readonly #buffer = Buffer.alloc(MAX_PASSPHRASE_BYTES + 2)
   #length = 0
 

@@ -3,7 +3,7 @@ import {type PublicKey, SIGNATURE_BYTES, verifyEd25519} from './ed25519.ts'
 import type {Signer} from './signer.ts'
 
 /** The file formats of minisign and signify, docs/formats/keys.md. */
-export const MINISIGN_KEY_ID_BYTES = 8
+const MINISIGN_KEY_ID_BYTES = 8
 
 /** PureEdDSA over the file itself (signify, old minisign), or over its BLAKE2b-512 (minisign). */
 export type MinisignAlgorithm = 'Ed' | 'ED'

@@ -164,8 +164,7 @@ function openToOthers(path: string, mode: number): RelError {
 }
 
 /** The forms in which rel writes private keys. */
-export const secretKeyFormats = ['minisign', 'pkcs8'] as const
-export type SecretKeyFormat = (typeof secretKeyFormats)[number]
+export type SecretKeyFormat = 'minisign' | 'pkcs8'
 
 /** A fresh key from the system's random numbers. */
 export function generateSecretKey(): SecretKey {

@@ -27,7 +27,7 @@ export type SshsigInput = {
 }
 
 /** An SSH signature as read: nothing in it is trusted yet. */
-export type Sshsig = {
+type Sshsig = {
   readonly publicKey: Uint8Array
   readonly namespace: string
   readonly hash: string
@@ -83,7 +83,7 @@ export function checkSshsig(text: string, wanted: SshsigInput & {readonly key: P
 }
 
 /** Reads the armour and the blob strictly. Refuses with signature_malformed. */
-export function parseSshsig(text: string): Sshsig {
+function parseSshsig(text: string): Sshsig {
   const reader = new SshReader(armoured(text))
   const magic = reader.bytes(MAGIC.length)
   const version = reader.uint32()
