@@ -47,12 +47,12 @@ async function main(): Promise<void> {
   say(...whatNext)
 }
 
-const rel = join(import.meta.dirname, '..', 'bin', 'rel')
-const {version} = JSON.parse(
-  readFileSync(join(import.meta.dirname, '../package.json'), 'utf8'),
-) as {version: string}
+const root = join(import.meta.dirname, '..')
+const {version} = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {version: string}
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'rel-demo-')))
 const app = join(folder, 'app')
+/** The program as it was just built: what is attacked is another copy of it. */
+const rel = join(folder, 'packing/source/bin/rel')
 const isTerminal = process.stdout.isTTY === true
 let attackCount = 0
 
@@ -71,6 +71,7 @@ const whatNext = [
 async function makeTree(): Promise<void> {
   say(heading('1. A real tree: this project, built and packed, with its production dependencies'))
   installOwnPackage(await packOwnPackage(join(folder, 'packing')), app)
+  symlinkSync(join(root, 'node_modules'), join(folder, 'packing/source/node_modules'))
   const files = readdirSync(app, {recursive: true, withFileTypes: true})
   const count = files.filter((entry) => entry.isFile()).length
   if (count < 1000) fail(`a tree of thousands of files, got ${count}`)
@@ -98,7 +99,7 @@ function packAndUnpack(): void {
     run(`verify app.${format} --trust trust.json`, 0)
   }
   run('inspect app.tar.zst', 0)
-  run('unpack app.tar.zst unpacked --trust trust.json', 0)
+  run('unpack app.tar.zst -C unpacked --trust trust.json', 0)
   run('diff app unpacked --exit-code', 0)
   checkWithOpenssl()
 }
@@ -222,12 +223,12 @@ async function attackArchives(): Promise<void> {
   archive.entry({name: '../../escaped.txt'}, 'I was here\n')
   archive.finalize()
   writeFileSync(join(folder, 'evil.tar'), await buffer(archive))
-  runRefused('unpack evil.tar evil --trust trust.json', 'path_traversal')
+  runRefused('unpack evil.tar -C evil --trust trust.json', 'path_traversal')
   if (existsSync(join(folder, 'evil'))) fail('nothing to be unpacked')
 
   announce('A download breaks off')
   truncateSync(join(folder, 'app.tar.zst'), 1_000_000)
-  runRefused('unpack app.tar.zst broken --trust trust.json', 'archive_truncated')
+  runRefused('unpack app.tar.zst -C broken --trust trust.json', 'archive_truncated')
   if (existsSync(join(folder, 'broken'))) fail('nothing to be unpacked')
 
   announce('Something is appended to an archive')

@@ -201,7 +201,7 @@ const signReal = './installed/rel sign real --product real --version 1.0.0 --key
 const signedReal = `test -f real/manifest.json || ${signReal}`
 
 function packOf(format: 'gz' | 'zst'): Subject {
-  const words = `pack real --trust trust.json -o ours.tar.${format}`
+  const words = `pack real -o ours.tar.${format}`
   return relRun(words, `${signedReal}; rm -f ours.tar.${format}`)
 }
 
@@ -243,11 +243,11 @@ function variants(folder: string): number {
   return new Set(digests).size
 }
 
-const packedReal = `${signedReal}; test -f ours.tar.zst || ./installed/rel pack real --trust trust.json -o ours.tar.zst`
+const packedReal = `${signedReal}; test -f ours.tar.zst || ./installed/rel pack real -o ours.tar.zst`
 
 function unpackRows(): Row[] {
   const unpack = relRun(
-    'unpack ours.tar.zst out-ours --trust trust.json',
+    'unpack ours.tar.zst -C out-ours --trust trust.json',
     `${packedReal}; rm -rf out-ours`,
   )
   const fresh = 'rm -rf out-theirs; mkdir out-theirs'
@@ -374,7 +374,7 @@ function mediumPeerRows(): Row[] {
       title: 'verify 10,000 files of 64 KiB',
       goal: 1.35,
       ours: verify,
-      theirs: peer('rhash --skip-ok -c medium.sums', `test -f medium.sums || ${list}`),
+      theirs: peer('rhash --sha256 --skip-ok -c medium.sums', `test -f medium.sums || ${list}`),
     },
   ]
 }
