@@ -1,0 +1,227 @@
+import {execFileSync} from 'node:child_process'
+import {createHash} from 'node:crypto'
+import {chmodSync, readFileSync, symlinkSync, writeFileSync} from 'node:fs'
+import {join} from 'node:path'
+import {extract} from 'tar-stream'
+import {test} from 'uvu'
+import * as assert from 'uvu/assert'
+import type {ArchiveFormat} from '../../../../src/bundle/archive/decompress.ts'
+import {applyPack, planPack} from '../../../../src/bundle/archive/pack.ts'
+import {unpackArchive} from '../../../../src/bundle/archive/unpack.ts'
+import {
+  readManifestOfArchive,
+  verifyArchive,
+} from '../../../../src/bundle/archive/verify-archive.ts'
+import type {ErrorCode} from '../../../../src/system/codes.ts'
+import {needs} from '../../../support/needs.ts'
+import {rejectsCode, throwsCode} from '../../../support/rejects.ts'
+import {signedTree, treePolicy, writeTree} from '../../../support/signed-tree.ts'
+import {temporaryFolder} from '../../../support/tmp.ts'
+
+const longPath = `${'long/'.repeat(25)}${'name'.repeat(40)}`
+const tree = await signedTree(
+  {
+    'main.py': 'print("hello")\n',
+    'bin/run': {content: '#!/bin/sh\n', mode: '0755'},
+    empty: '',
+    block: Buffer.alloc(512, 'b'),
+    big: Buffer.alloc(3 * 1024 * 1024 + 17, 'many bytes '),
+    [longPath]: 'long',
+    'caf\u00e9.txt': 'unicode',
+  },
+  {current: 'bin/run', 'deep/link': '../main.py'},
+)
+
+const formats: readonly ArchiveFormat[] = ['tar', 'tar.gz', 'tar.zst']
+
+function signedFolder(): string {
+  const root = join(temporaryFolder(), 'tree')
+  writeTree(root, tree)
+  return root
+}
+
+async function pack(root: string, format: ArchiveFormat, name = `out.${format}`) {
+  const output = join(temporaryFolder(), name)
+  return {
+    output,
+    written: await applyPack(planPack({directory: root, output, format, replace: false})),
+  }
+}
+
+for (const format of formats) {
+  test(`${format}: packed, verified and unpacked, a tree is the same`, async () => {
+    const root = signedFolder()
+    const {output, written} = await pack(root, format)
+    const bytes = readFileSync(output)
+    assert.is(written.size, bytes.length)
+    assert.is(written.sha256, createHash('sha256').update(bytes).digest('hex'))
+    const verified = await verifyArchive(output, treePolicy())
+    assert.is(verified.source, 'archive')
+    assert.is(verified.fileCount, 7)
+    assert.ok((await readManifestOfArchive(output)).equals(tree.manifestBytes))
+    const target = join(temporaryFolder(), 'unpacked')
+    const umask = process.umask(0o077)
+    await unpackArchive(output, target, treePolicy()).finally(() => process.umask(umask))
+    const listing = (path: string) =>
+      execFileSync('find', ['.', '-printf', '%p %y %m %s %l\\n'], {cwd: path})
+        .toString()
+        .split('\n')
+        .filter((line) => !/ d /.test(line))
+        .sort()
+    assert.equal(listing(target), listing(root))
+    execFileSync('diff', ['-r', root, target])
+  })
+
+  test(`${format}: the same bundle gives the same bytes`, async () => {
+    const [first, second] = [await pack(signedFolder(), format), await pack(signedFolder(), format)]
+    assert.equal(first.written, second.written)
+    assert.ok(readFileSync(first.output).equals(readFileSync(second.output)))
+  })
+}
+
+test('the uncompressed tar is the same in every format', async () => {
+  const root = signedFolder()
+  const digests = await Promise.all(
+    formats.map(async (format) => (await pack(root, format)).written.tarSha256),
+  )
+  assert.is(new Set(digests).size, 1)
+})
+
+test('tar-stream reads what rel writes, in the order of the manifest', async () => {
+  const {output} = await pack(signedFolder(), 'tar')
+  const seen: string[] = []
+  const reader = extract()
+  reader.end(readFileSync(output))
+  for await (const entry of reader) {
+    const {name, type, mode, uid, gid, size} = entry.header
+    seen.push(`${name} ${type} ${mode} ${uid} ${gid} ${size}`)
+    entry.resume()
+  }
+  const files = tree.manifest.files.map(
+    ({path, mode, size}) => `${path} file ${Number.parseInt(mode ?? '', 8)} 0 0 ${size}`,
+  )
+  const links = tree.manifest.rel?.links.map(({path}) => `${path} symlink 511 0 0 0`) ?? []
+  assert.equal(seen, [
+    `manifest.json file 420 0 0 ${tree.manifestBytes.length}`,
+    ...files,
+    ...links,
+  ])
+})
+
+for (const tool of ['tar', 'bsdtar']) {
+  if (!needs(tool)) continue
+  for (const format of formats) {
+    test(`${tool} unpacks the ${format} that rel writes`, async () => {
+      const root = signedFolder()
+      const {output} = await pack(root, format)
+      const target = temporaryFolder()
+      execFileSync(tool, ['-xf', output, '-C', target])
+      execFileSync('diff', ['-r', root, target])
+    })
+  }
+}
+
+if (needs('tar')) {
+  for (const style of ['ustar', 'pax', 'gnu'] as const) {
+    test(`an archive made by tar --format=${style} is verified and unpacked`, async () => {
+      const simple = await signedTree(
+        {'main.py': 'x', 'a/b/c': 'y', [`${'d/'.repeat(20)}${'n'.repeat(90)}`]: 'z'},
+        {l: 'main.py'},
+      )
+      const root = join(temporaryFolder(), 'tree')
+      writeTree(root, simple)
+      const output = join(temporaryFolder(), 'stock.tar')
+      const args = ['-cf', output, `--format=${style}`, '-C', root]
+      execFileSync('tar', [...args, 'manifest.json', 'main.py', 'a', 'd', 'l'])
+      const target = join(temporaryFolder(), 'unpacked')
+      assert.is((await unpackArchive(output, target, treePolicy())).fileCount, 3)
+      execFileSync('diff', ['-r', root, target])
+      execFileSync('tar', [...args, './manifest.json', './main.py', './a', './d', './l'])
+      assert.is((await verifyArchive(output, treePolicy())).fileCount, 3)
+    })
+  }
+}
+
+const changes: readonly [string, (root: string) => void, ErrorCode][] = [
+  [
+    'another content',
+    (root) => writeFileSync(join(root, 'main.py'), 'PRINT("hello")\n'),
+    'file_digest_mismatch',
+  ],
+  [
+    'another size',
+    (root) => writeFileSync(join(root, 'main.py'), 'longer than it was before'),
+    'size_mismatch',
+  ],
+  ['another mode', (root) => chmodSync(join(root, 'main.py'), 0o755), 'mode_mismatch'],
+  ['setuid', (root) => chmodSync(join(root, 'main.py'), 0o4644), 'mode_forbidden'],
+]
+
+for (const [name, change, code] of changes) {
+  test(`a file with ${name} is not packed`, async () => {
+    const root = signedFolder()
+    change(root)
+    const output = join(temporaryFolder(), 'out.tar.zst')
+    const plan = planPack({directory: root, output, format: 'tar.zst', replace: false})
+    await rejectsCode(() => applyPack(plan), code)
+    throwsCode(() => readOnlyCheck(output), 'file_missing')
+  })
+}
+
+/** Throws file_missing when nothing is at the place of the output nor beside it. */
+function readOnlyCheck(output: string): void {
+  const left = execFileSync('find', [join(output, '..'), '-type', 'f']).toString()
+  assert.is(left, '')
+  planPack({directory: output, output: `${output}.tar`, format: 'tar', replace: false})
+}
+
+const refusals: readonly [string, (root: string) => void, ErrorCode][] = [
+  ['unlisted file', (root) => writeFileSync(join(root, 'more'), ''), 'file_unlisted'],
+  ['unlisted link', (root) => symlinkSync('main.py', join(root, 'more')), 'file_unlisted'],
+  ['unsigned manifest', (root) => unsign(root), 'signature_missing'],
+]
+
+function unsign(root: string): void {
+  const path = join(root, 'manifest.json')
+  const {manifest} = JSON.parse(readFileSync(path, 'utf8'))
+  writeFileSync(path, JSON.stringify({manifest}))
+}
+
+for (const [name, change, code] of refusals) {
+  test(`a tree with an ${name} is refused before a file is read`, () => {
+    const root = signedFolder()
+    change(root)
+    const request = {directory: root, output: join(temporaryFolder(), 'o.tar'), replace: false}
+    throwsCode(() => planPack({...request, format: 'tar'}), code)
+  })
+}
+
+test('an output that exists, or lies in the bundle, is refused', () => {
+  const root = signedFolder()
+  const output = join(temporaryFolder(), 'o.tar')
+  writeFileSync(output, 'mine')
+  throwsCode(
+    () => planPack({directory: root, output, format: 'tar', replace: false}),
+    'file_exists',
+  )
+  throwsCode(
+    () => planPack({directory: root, output: join(root, 'o.tar'), format: 'tar', replace: false}),
+    'usage_invalid',
+  )
+})
+
+test('the format is told by the content, not by the name', async () => {
+  const {output} = await pack(signedFolder(), 'tar.zst', 'misnamed.tar.gz')
+  assert.is((await verifyArchive(output, treePolicy())).fileCount, 7)
+  const other = join(temporaryFolder(), 'text.tar')
+  writeFileSync(other, 'no archive at all\n'.repeat(100))
+  await rejectsCode(() => verifyArchive(other, treePolicy()), 'archive_unrecognised')
+})
+
+test('what the policy expects is compared with what is signed', async () => {
+  const {output} = await pack(signedFolder(), 'tar.zst')
+  const policy = treePolicy({expect: {version: '9.9.9'}})
+  await rejectsCode(() => verifyArchive(output, policy), 'version_mismatch')
+})
+
+test.run()
