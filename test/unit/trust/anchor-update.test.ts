@@ -157,6 +157,18 @@ test('flipping any bit of a signed version never gives one that is accepted', as
   }
 })
 
+test('flipping any bit of a refused version never gives one that is accepted', () => {
+  const refused = vector('refused/anchor_old_root/one-of-two.json')
+  for (let bit = 0; bit < refused.length * 8; bit++) {
+    const changed = Buffer.from(refused)
+    changed[bit >> 3] = (changed[bit >> 3] as number) ^ (1 << (bit & 7))
+    assert.is(
+      accepted(() => nextAnchor(trustedVector, changed)),
+      undefined,
+    )
+  }
+})
+
 function accepted<T>(read: () => T): T | undefined {
   try {
     return read()
