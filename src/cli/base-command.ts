@@ -3,6 +3,7 @@ import type {RelError} from '../system/error.ts'
 import type {JsonObject} from '../system/json.ts'
 import {wantsJson} from './argv.ts'
 import {failureOf} from './failure.ts'
+import {markSaid} from './guards.ts'
 import {
   type Document,
   type Mode,
@@ -86,6 +87,7 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
     if (outcome.exit !== undefined) process.exitCode = outcome.exit
     if (!this.#mode().json && !this.#mode().quiet) printOutcome(outcome, warnings)
     if (outcome.failure !== undefined) throw outcome.failure
+    markSaid()
     return successDocument(this.#name(), {...outcome, warnings})
   }
 

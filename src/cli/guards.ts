@@ -10,6 +10,12 @@ export type Guards = {
 }
 
 let finished = false
+let said = false
+
+/** The outcome is out: a signal that comes now, or came while work blocked the loop, changes nothing. */
+export function markSaid(): void {
+  said = true
+}
 
 /** From here on the exit code is what the command said; before it, leaving quietly is a bug. */
 export function markFinished(): void {
@@ -25,6 +31,7 @@ export function installGuards({report}: Guards): void {
     let seen = 0
     process.on(signal, () => {
       seen += 1
+      if (said && seen === 1) return
       if (seen === 1) report(new RelError('interrupted', `stopped by ${signal}`), exit)
       end(exit)
     })

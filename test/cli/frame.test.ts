@@ -168,6 +168,11 @@ for (const [signal, exit] of [
       assert.equal([error.code, error.exit], ['interrupted', exit])
     })
 
+test('a signal that comes while work blocks the loop does not contradict what the work says', async () => {
+  const ran = await interrupted(['blocks', '--json'], 'SIGINT')
+  assert.equal([documentOf(ran).ok, ran.code], [true, 0])
+})
+
 test('an interrupted command leaves no unfinished file', async () => {
   const path = join(temporaryFolder(), 'half')
   const ran = await interrupted(['leftover'], 'SIGTERM', {LEFTOVER: path})

@@ -48,6 +48,11 @@ const endings: Record<string, () => Promise<Outcome>> = {
   unsettled: async () => forever,
   leaves: async () => process.exit(0),
   waits: wait,
+  blocks: async () => {
+    process.stderr.write('ready\n')
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500)
+    return done
+  },
   leftover: async () => {
     const path = process.env.LEFTOVER ?? ''
     writeFileSync(path, 'half')
