@@ -17,6 +17,8 @@ import {isEncryptedPkcs8, keyAlgorithm, keyPublic} from './spki.ts'
  * (docs/formats/keys.md); minisign files are harder to guess.
  */
 const NEW_KEY_COST = {N: 2 ** 14, r: 8, p: 1}
+/** Ten times what is advised today; some seconds. */
+const MAX_ITERATIONS = 10_000_000
 
 /**
  * The 32-byte private key of a PEM file. Refuses with key_public, key_algorithm, key_truncated,
@@ -44,12 +46,33 @@ export async function openPkcs8Der(
     if (length === undefined || length > der.length) throw keyTruncated('PKCS#8')
     if (length < der.length) throw keyMalformed('there is something after the key')
     const encrypted = isEncryptedPkcs8(der)
+    if (encrypted) checkIterations(der)
     const key = encrypted ? decrypt(der, await passphrase()) : load(der)
     if (key.asymmetricKeyType !== 'ed25519') throw keyAlgorithm()
     return {seed: seedOf(key), encrypted}
   } finally {
     der.fill(0)
   }
+}
+
+/**
+ * OpenSSL bounds the memory of scrypt but not the rounds of PBKDF2, and a file may ask for hours.
+ * PBKDF2-params, RFC 8018 A.2: salt OCTET STRING, iterationCount INTEGER. What cannot be read here
+ * cannot be opened by OpenSSL either.
+ */
+function checkIterations(der: Buffer): void {
+  const oid = der.indexOf(Buffer.from('06092a864886f70d01050c', 'hex'))
+  if (oid === -1) return
+  const salt = oid + 13
+  const count = salt + 2 + (der[salt + 1] ?? 0)
+  const length = der[count + 1] ?? 0
+  if (der[salt] !== 0x04 || der[count] !== 0x02 || length > 4 || count + 2 + length > der.length)
+    throw keyMalformed('the PBKDF2 parameters of the PKCS#8 key cannot be read')
+  if (length > 0 && der.readUIntBE(count + 2, length) > MAX_ITERATIONS)
+    throw new RelError(
+      'key_kdf_limit',
+      `the key wants more than ${MAX_ITERATIONS} rounds of PBKDF2`,
+    )
 }
 
 function load(der: Buffer): KeyObject {

@@ -181,6 +181,18 @@ const patch = (text: string, at: number, bytes: Uint8Array) => {
   blob.set(bytes, at)
   return `${comment}\n${blob.toString('base64')}\n`
 }
+/** An encrypted PEM with some bytes of its DER replaced where they are found. */
+const patchPem = (text: string, was: string, becomes: string) => {
+  const der = Buffer.from(text.split('\n').slice(1, -2).join(''), 'base64').toString('hex')
+  assert.ok(der.includes(was), was)
+  return formatPem('ENCRYPTED PRIVATE KEY', Buffer.from(der.replace(was, becomes), 'hex'))
+}
+const pbkdf2 = generateKeyPairSync('ed25519').privateKey.export({
+  format: 'pem',
+  type: 'pkcs8',
+  cipher: 'aes-256-cbc',
+  passphrase: 'correct horse',
+}) as string
 const limits = (opslimit: bigint, memlimit: bigint) => {
   const bytes = Buffer.alloc(16)
   bytes.writeBigUInt64LE(opslimit, 0)
@@ -215,6 +227,19 @@ const BAD_SECRET: readonly [
   ['PKCS#8, wrong passphrase', encrypted.pkcs8, 'passphrase_wrong', wrong],
   ['minisign, sealed part damaged', flip(encrypted.minisign, 200), 'passphrase_wrong', right],
   ['minisign cut short', encrypted.minisign.slice(0, -20), 'key_truncated', right],
+  [
+    'PKCS#8, scrypt with 128 MiB',
+    patchPem(encrypted.pkcs8, '02024000020108', '02024000020140'),
+    'key_kdf_limit',
+    right,
+  ],
+  ['PKCS#8, other rounds', patchPem(pbkdf2, '02020800', '02027d00'), 'passphrase_wrong', right],
+  [
+    'PKCS#8, PBKDF2 without rounds',
+    patchPem(pbkdf2, '02020800', '05020800'),
+    'key_malformed',
+    right,
+  ],
   [
     'PKCS#8 labelled as plain',
     encrypted.pkcs8.replaceAll('ENCRYPTED ', ''),
@@ -255,6 +280,20 @@ for (const [what, bytes, code, ask = never] of BAD_SECRET)
     const error = await rejectsCode(() => open(bytes, ask), code)
     assert.not(mentionsSecret(`${error.message}${error.hint}${error.cause}`))
   })
+
+test('2^31 rounds of PBKDF2 are refused before they are counted', async () => {
+  const der = Buffer.from(pbkdf2.split('\n').slice(1, -2).join(''), 'base64')
+  const at = der.indexOf(Buffer.from('02020800', 'hex'))
+  // two bytes longer; only the outermost length is read before the rounds are
+  const longer = Buffer.concat([
+    der.subarray(0, at),
+    Buffer.from('02047fffffff', 'hex'),
+    der.subarray(at + 4),
+  ])
+  assert.is(longer[1], 0x81)
+  longer[2] = (longer[2] ?? 0) + 2
+  await rejectsCode(() => open(longer, right), 'key_kdf_limit')
+})
 
 test('every prefix of a key file is refused, as a public and as a private key', async () => {
   for (const whole of [texts.pem, texts.openssh, texts.jwk, texts.minisign]) {
