@@ -3,6 +3,7 @@ import {once} from 'node:events'
 import {closeSync, constants, fsyncSync, openSync, renameSync, rmSync, writeSync} from 'node:fs'
 import {dirname} from 'node:path'
 import {createGzip, createZstdCompress, constants as zlibConstants} from 'node:zlib'
+import type {RelError} from '../../system/error.ts'
 import {fileError, fsyncFolder, temporaryName} from '../../system/files.ts'
 import type {ArchiveFormat} from './decompress.ts'
 
@@ -57,6 +58,8 @@ export class ArchiveOutput {
   #tarSize = 0
   #fileSize = 0
   #isDone = false
+  /** Why the output could not be stored: the compressor only says that it was ended. */
+  #failure: Error | undefined
 
   /** Refuses with write_failed, disk_full. */
   constructor(path: string, options: OutputOptions) {
@@ -106,7 +109,7 @@ export class ArchiveOutput {
       renameSync(this.#temporary, this.#path)
       fsyncFolder(dirname(this.#path))
     } catch (error) {
-      throw fileError(error, this.#path, 'write')
+      throw this.#writeError(error)
     }
     const tarSha256 = this.#tarHash.digest('hex')
     const sha256 = this.#fileHash?.digest('hex') ?? tarSha256
@@ -138,8 +141,7 @@ export class ArchiveOutput {
   #compress(bytes: Buffer): Promise<void> {
     const compressor = this.#compressor
     return new Promise((done, fail) => {
-      const settle = (error?: Error | null) =>
-        error ? fail(fileError(error, this.#path, 'write')) : done()
+      const settle = (error?: Error | null) => (error ? fail(this.#writeError(error)) : done())
       if (compressor !== undefined) compressor.write(bytes, settle)
       else settle(this.#store(bytes))
     })
@@ -154,8 +156,13 @@ export class ArchiveOutput {
 
   /** An error cannot be thrown out of an event, so it ends the compressor. */
   #emit(bytes: Buffer): void {
-    const error = this.#store(bytes)
-    if (error !== undefined) this.#compressor?.destroy(error)
+    if (this.#failure !== undefined) return
+    this.#failure = this.#store(bytes)
+    if (this.#failure !== undefined) this.#compressor?.destroy(this.#failure)
+  }
+
+  #writeError(error: unknown): RelError {
+    return fileError(this.#failure ?? error, this.#path, 'write')
   }
 
   #store(bytes: Buffer): Error | undefined {
