@@ -5,10 +5,11 @@ import {sha256Hex} from '../../../../src/system/hash.ts'
 import type {AllowedSigner} from '../../../../src/trust/sigstore/allowed-signer.ts'
 import {checkSigstoreBundle} from '../../../../src/trust/sigstore/check-bundle.ts'
 import {identityChecker} from '../../../../src/trust/sigstore/identity-policy.ts'
+import {checkLoggedCertificate} from '../../../../src/trust/sigstore/log-entry.ts'
 import {signWithSigstore} from '../../../../src/trust/sigstore/sign.ts'
 import {parseTrustedRoot} from '../../../../src/trust/sigstore/trusted-root.ts'
 import '../../../support/no-network.ts'
-import {rejectsCode} from '../../../support/rejects.ts'
+import {rejectsCode, throwsCode} from '../../../support/rejects.ts'
 import {
   type Claims,
   type MockSigstore,
@@ -321,22 +322,87 @@ function entryOf(json: BundleJson): BundleJson['verificationMaterial']['tlogEntr
   return entry
 }
 
-test('an entry in which the log names another certificate is refused', async ({mock, bundle}) => {
-  const theirs = JSON.parse((await signAs(mock, releaseClaims)).toString('utf8')) as BundleJson
-  // the log would take this entry: it is by the mock's own hand, over another certificate
-  const {checkLoggedCertificate} = await import('../../../../src/trust/sigstore/log-entry.ts')
-  const entry = entryOf(theirs)
+test('a logged entry that names another certificate is refused', async ({mock, bundle}) => {
+  const relogged = async (json: BundleJson) => {
+    const {canonicalizedBody} = entryOf(json)
+    return changedEntry(json, await log(mock, JSON.parse(utf8(canonicalizedBody))))
+  }
   const own = JSON.parse(bundle.toString('utf8')) as BundleJson
-  const logged = {...entry, canonicalizedBody: Buffer.from(entry.canonicalizedBody, 'base64')}
-  const der = (json: BundleJson) =>
-    Buffer.from(json.verificationMaterial.certificate?.rawBytes ?? '', 'base64')
-  checkLoggedCertificate(logged, der(theirs))
-  await rejectsCode(async () => checkLoggedCertificate(logged, der(own)), 'sigstore_tlog_invalid')
-  const unknown = {...logged, kindVersion: {kind: 'helm', version: '0.0.1'}}
-  await rejectsCode(
-    async () => checkLoggedCertificate(unknown, der(theirs)),
+  await ask(mock, await relogged(own))
+
+  const theirs = JSON.parse((await signAs(mock, releaseClaims)).toString('utf8')) as BundleJson
+  const body = JSON.parse(utf8(entryOf(own).canonicalizedBody))
+  const other = JSON.parse(utf8(entryOf(theirs).canonicalizedBody))
+  body.spec.signature.publicKey = other.spec.signature.publicKey
+  const hidden = changedEntry(own, await log(mock, body))
+  await rejectsCode(() => ask(mock, hidden), 'sigstore_tlog_invalid')
+})
+
+function utf8(base64: string): string {
+  return Buffer.from(base64, 'base64').toString('utf8')
+}
+
+type Logged = {
+  body: string
+  integratedTime: number
+  logIndex: number
+  verification: {
+    signedEntryTimestamp: string
+    inclusionProof: {checkpoint: string; logIndex: number; treeSize: number; rootHash: string}
+  }
+}
+
+/** Enters a body in the mock's log, which checks nothing of it. */
+async function log(mock: MockSigstore, body: object): Promise<Logged> {
+  const answer = await fetch(`${mock.url}/api/v1/log/entries`, {
+    method: 'POST',
+    body: JSON.stringify(body),
+  })
+  const [entry] = Object.values((await answer.json()) as Record<string, Logged>)
+  if (entry === undefined) throw new Error('the log has made no entry')
+  return entry
+}
+
+/** The bundle with another log entry in the place of its own. */
+function changedEntry(json: BundleJson, logged: Logged): Buffer {
+  const {signedEntryTimestamp, inclusionProof} = logged.verification
+  const {checkpoint, logIndex, treeSize, rootHash} = inclusionProof
+  const entry = {
+    ...entryOf(json),
+    logIndex: String(logged.logIndex),
+    integratedTime: String(logged.integratedTime),
+    inclusionPromise: {signedEntryTimestamp},
+    inclusionProof: {
+      logIndex: String(logIndex),
+      treeSize: String(treeSize),
+      rootHash: Buffer.from(rootHash, 'hex').toString('base64'),
+      hashes: [],
+      checkpoint: {envelope: checkpoint},
+    },
+    canonicalizedBody: logged.body,
+  }
+  const {verificationMaterial} = json
+  const changed = {...verificationMaterial, tlogEntries: [entry]}
+  return Buffer.from(JSON.stringify({...json, verificationMaterial: changed}))
+}
+
+test('an entry of a kind that rel does not read is refused', async ({bundle}) => {
+  const entry = entryOf(JSON.parse(bundle.toString('utf8')) as BundleJson)
+  const canonicalizedBody = Buffer.from(entry.canonicalizedBody, 'base64')
+  const kindVersion = {kind: 'helm', version: '0.0.1'}
+  throwsCode(
+    () => checkLoggedCertificate({canonicalizedBody, kindVersion}, new Uint8Array()),
     'sigstore_tlog_invalid',
   )
+})
+
+test('every {version} of a name is filled in', async ({mock}) => {
+  const san = `${workflow.replace('release', 'release-1.4.2')}@refs/tags/v1.4.2`
+  const signed = await signAs(mock, {...releaseClaims, san})
+  const template = san.replaceAll('1.4.2', '{version}')
+  const allowed = [{...tagSigner, san: template}]
+  await ask(mock, signed, {allowed})
+  await rejectsCode(() => ask(mock, signed, {allowed, version: '1.4.3'}), 'identity_not_allowed')
 })
 
 const texts: Record<string, [(text: string) => string | Buffer, ErrorCode]> = {

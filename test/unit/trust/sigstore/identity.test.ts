@@ -74,6 +74,8 @@ test('DER lengths have one spelling', () => {
     [4, 0x83, 0, 0, 1, 1],
     [4, 0xff],
     [5, 0],
+    // 0x83 announces three length bytes: not a length of 131
+    [4, 0x83, ...Buffer.alloc(131)],
   ])
     assert.is(derContent(Uint8Array.from(bad), 4), undefined)
 })
