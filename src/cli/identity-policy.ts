@@ -39,7 +39,8 @@ export function identityPolicyFrom(
   return {mode, check}
 }
 
-function readAllowedSigners(path: string): AllowedSigner[] {
+/** A list of allowed signers. Refuses with identity_policy_*, json_* and as readFileLimited does. */
+export function readAllowedSigners(path: string): AllowedSigner[] {
   const bytes = readFileLimited(path, MAX_SIGNERS_BYTES)
   return parseAllowedSigners(
     parseStrictJson(bytes, {bytes: MAX_SIGNERS_BYTES, depth: 4, profile: 'general'}),

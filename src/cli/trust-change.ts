@@ -7,14 +7,13 @@ import {limitName, plainName} from '../trust/anchor-parse.ts'
 import {
   anchorPaths,
   checkNothingPending,
+  draftOf,
   loadAnchor,
   type WrittenVersion,
   writeNewVersion,
 } from '../trust/anchor-store.ts'
 import {describeChange, keyLabel} from '../trust/anchor-text.ts'
 import {isComplete, type Need, needsOf} from '../trust/anchor-update.ts'
-import {anchorJson} from '../trust/anchor-write.ts'
-import {canonicalJson} from '../trust/canonical-json.ts'
 import {parseTime, timeText} from '../trust/expiry.ts'
 import {publicKeyPath} from '../trust/key-store.ts'
 import {readPublicKey} from '../trust/public-key.ts'
@@ -69,7 +68,7 @@ export async function makeVersion(
 ): Promise<Outcome> {
   checkNothingPending(path, anchor.version)
   if (flags['dry-run']) {
-    const file = {anchor, canonical: canonicalJson(anchorJson(anchor)), signatures: []}
+    const file = draftOf(anchor)
     const needs = needsOf(file, previous)
     return versionOutcome(path, previous, {file, needs, complete: isComplete(needs), written: []})
   }

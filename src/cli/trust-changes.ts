@@ -9,12 +9,14 @@ import {
   planRevoke,
   planRevokeDigests,
   planRotate,
+  planSet,
 } from '../trust/anchor-plan.ts'
 import type {RoleName} from '../trust/anchor-roles.ts'
 import {anchorPaths, loadPrevious, readAnchor, signVersion} from '../trust/anchor-store.ts'
 import {isComplete, needsOf} from '../trust/anchor-update.ts'
 import {parseTime} from '../trust/expiry.ts'
 import type {Outcome} from './base-command.ts'
+import {readAllowedSigners} from './identity-policy.ts'
 import type {KeyFlagValues} from './key-flags.ts'
 import {
   anchorKey,
@@ -94,6 +96,21 @@ function revokeDigests(digests: readonly string[], flags: ChangeFlagValues): Pro
   return changeAnchor(flags, (anchor: Anchor, expires) =>
     planRevokeDigests(anchor, digests, expires),
   )
+}
+
+type SetFlagValues = ChangeFlagValues & {
+  readonly 'allowed-signers'?: string | undefined
+  readonly legacy?: 'allow' | 'deny' | undefined
+}
+
+/** `rel trust set`. */
+export async function setBesideKeys(flags: SetFlagValues): Promise<Outcome> {
+  const {'allowed-signers': file, legacy} = flags
+  if (file === undefined && legacy === undefined)
+    throw new RelError('usage_invalid', 'nothing was named to set: --allowed-signers or --legacy')
+  const allowedSigners = file === 'none' || file === undefined ? [] : readAllowedSigners(file)
+  const settings = {...(file && {allowedSigners}), ...(legacy && {legacy})}
+  return changeAnchor(flags, (anchor, expires) => planSet(anchor, settings, expires))
 }
 
 /** `rel trust renew`. */

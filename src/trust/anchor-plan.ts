@@ -168,6 +168,14 @@ export function planRevokeDigests(
   return next(anchor, {revokedDigests}, expires)
 }
 
+/** What an anchor says beside keys. */
+export type Settings = Partial<Pick<Anchor, 'allowedSigners' | 'legacy'>>
+
+/** The next version, with other identities or another fate of D2 manifests. Refuses with anchor_unchanged. */
+export function planSet(anchor: Anchor, settings: Settings, expires: number): Anchor {
+  return next(anchor, settings, expires)
+}
+
 /** The next version, which says the same for longer. */
 export function planRenew(anchor: Anchor, expires: number): Anchor {
   if (expires === anchor.expires)
@@ -177,7 +185,7 @@ export function planRenew(anchor: Anchor, expires: number): Anchor {
 
 function next(
   anchor: Anchor,
-  change: Partial<Pick<Anchor, 'keys' | 'roles' | 'revoked' | 'revokedDigests'>>,
+  change: Partial<Omit<Anchor, 'spec' | 'version' | 'expires'>>,
   expires: number,
 ): Anchor {
   const changed = {...anchor, ...change}

@@ -4,8 +4,7 @@ import {readFileLimited, statIfThere, writeFileAtomic} from '../system/files.ts'
 import {type Anchor, type AnchorFile, anchorLimits, checkAnchor} from './anchor.ts'
 import {parseAnchor} from './anchor-parse.ts'
 import {isComplete, type Need, needsOf} from './anchor-update.ts'
-import {anchorJson, anchorText} from './anchor-write.ts'
-import {canonicalJson} from './canonical-json.ts'
+import {anchorText} from './anchor-write.ts'
 import {addSignature, shortId} from './envelope.ts'
 import type {Signer} from './signer.ts'
 
@@ -75,6 +74,14 @@ export function checkNothingPending(path: string, version: number): void {
 }
 
 /**
+ * A planned version as it will be read: what would not be, such as more keys than the limit, is
+ * refused before it is signed. Refuses as parseAnchor does.
+ */
+export function draftOf(anchor: Anchor): AnchorFile {
+  return parseAnchor(Buffer.from(anchorText({anchor, signatures: []})))
+}
+
+/**
  * Signs a planned version and writes it: `N.trust.json` always, `trust.json` once all signatures are
  * there, so that who reads `trust.json` never sees an unfinished one.
  * Refuses with anchor_pending, file_exists, key_not_for_role, and as addSignature does.
@@ -86,8 +93,7 @@ export async function writeNewVersion(
   signer: Signer,
 ): Promise<WrittenVersion> {
   checkNothingPending(path, anchor.version)
-  const canonical = canonicalJson(anchorJson(anchor))
-  const file = await withSignature({anchor, canonical, signatures: []}, previous, signer)
+  const file = await withSignature(draftOf(anchor), previous, signer)
   if (previous !== undefined) keepVersion(path, previous)
   return write(path, file, previous, {exclusive: true})
 }

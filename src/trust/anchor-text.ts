@@ -1,6 +1,7 @@
 import type {Anchor, Grant, Limits} from './anchor.ts'
 import {shortId} from './envelope.ts'
 import {timeText} from './expiry.ts'
+import {type AllowedSigner, allowedSignerJson} from './sigstore/allowed-signer.ts'
 
 /** What an anchor says, a line each, without its version and expiry. */
 export function anchorLines(anchor: Anchor): string[] {
@@ -15,9 +16,15 @@ export function anchorLines(anchor: Anchor): string[] {
         `revoked key ${shortId(keyId)} since ${timeText(since)}${reason ? `: ${reason}` : ''}`,
     ),
     ...anchor.revokedDigests.map((digest) => `revoked document ${digest}`),
-    ...anchor.allowedSigners.map(({san, issuer}) => `allowed signer ${san} of ${issuer}`),
+    ...anchor.allowedSigners.map(signerText),
     ...(anchor.legacy === 'allow' ? ['manifests without a rel section (D2) are taken'] : []),
   ]
+}
+
+/** All of it: two identities that differ in one field only are two. */
+function signerText(signer: AllowedSigner): string {
+  const {issuer, san, ...rest} = allowedSignerJson(signer)
+  return `allowed signer ${san} of ${issuer}, ${JSON.stringify(rest)}`
 }
 
 /** A key as people see it: the first digits of its id, and its name. */

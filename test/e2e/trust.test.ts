@@ -147,6 +147,34 @@ test('nothing is overwritten, changed or accepted by mistake', async () => {
   assert.equal(anchors(cwd), ['1.trust.json', 'trust.json'])
 })
 
+test('identities and the fate of D2 manifests are part of a version', async () => {
+  const cwd = await folderWithKeys('release')
+  await rel(cwd, 'trust init --key release')
+  const san = 'https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v{version}'
+  const signer = {issuer: 'https://token.test', san, repo_id: '7', trigger: ['push']}
+  writeFileSync(join(cwd, 'signers.json'), JSON.stringify([signer]))
+  await rel(cwd, 'trust set --allowed-signers signers.json --legacy allow --key release')
+  const {trust} = (await rel(cwd, 'trust show')).result as {trust: Record<string, unknown>}
+  assert.equal(trust.allowed_signers, [{...signer, not_before: 0}])
+  assert.is(trust.legacy, 'allow')
+  await refused(cwd, 'trust set --legacy allow --key release', 'anchor_unchanged')
+  await refused(cwd, 'trust set --key release', 'usage_invalid')
+  await rel(cwd, 'trust set --allowed-signers none --key release')
+  const after = (await rel(cwd, 'trust show')).result as {trust: Record<string, unknown>}
+  assert.is(after.trust.allowed_signers, undefined)
+  assert.is(after.trust.legacy, 'allow')
+})
+
+test('more keys than an entry may hold are refused before they are signed', async () => {
+  const cwd = await folderWithKeys('k0')
+  const roots = Array.from({length: 17}, (_, at) => `k${at}`)
+  for (const name of roots.slice(1)) await rel(cwd, `keys new ${name} --no-passphrase`)
+  const flags = roots.map((name) => `--root ${name}`).join(' ')
+  await refused(cwd, `trust init --key k0 ${flags}`, 'anchor_limit')
+  await refused(cwd, `trust init --key k0 ${flags} --dry-run`, 'anchor_limit')
+  assert.equal(anchors(cwd), [])
+})
+
 test('a weak key is refused when it is added', async () => {
   const cwd = await folderWithKeys('release')
   await rel(cwd, 'trust init --key release')
