@@ -156,7 +156,7 @@ export function needJson({version, threshold, signedBy, waitingFor}: Need): Json
   return {version, threshold, signed_by: signedBy, waiting_for: waitingFor}
 }
 
-/** `root of version 1: 1 of 2 signatures, waiting for one of abc (anna)`. */
+/** `root of version 1: 1 of 2 signatures, 1 needed of 0123456789abcdef (anna)`. */
 export function needLine(need: Need, previous: AnchorFile | undefined, file: AnchorFile): string {
   const {version, threshold, signedBy, waitingFor} = need
   const {anchor} = previous?.anchor.version === version ? previous : file
