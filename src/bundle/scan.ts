@@ -2,6 +2,7 @@ import {isUtf8} from 'node:buffer'
 import {type Dirent, lstatSync, readdirSync, readlinkSync, type Stats} from 'node:fs'
 import {RelError} from '../system/error.ts'
 import {fileError} from '../system/files.ts'
+import {sha256Hex} from '../system/hash.ts'
 import {type LinkEntry, manifestLimits, sidecarNames} from './manifest.ts'
 import {shownPath} from './path-rules.ts'
 
@@ -22,7 +23,8 @@ export type Listing = {
 export type DirectoryMark = {
   readonly path: string
   readonly stat: Stats
-  readonly names: readonly string[]
+  /** SHA-256 of its sorted names: a list of 100,000 names is not worth keeping. */
+  readonly names: string
 }
 
 /**
@@ -37,12 +39,12 @@ export function listTree(root: string): Listing {
   const directories: DirectoryMark[] = []
   const pending = ['']
   for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
-    const {mark, entries} = readDirectory(root, directory)
+    const {mark, entries, names} = readDirectory(root, directory)
     directories.push(mark)
     if (entries.length === 0 && directory !== '') emptyDirectories.push(directory)
     const prefix = directory === '' ? '' : `${directory}/`
     entries.forEach((entry, at) => {
-      const name = mark.names[at] ?? ''
+      const name = names[at] ?? ''
       const path = prefix + name
       const sidecar = prefix === '' && sidecarNames.includes(name)
       if (sidecar && !entry.isFile()) others.push(path)
@@ -59,7 +61,13 @@ export function listTree(root: string): Listing {
   return {files: files.sort(), links, others: others.sort(), emptyDirectories, directories}
 }
 
-function readDirectory(root: string, path: string): {mark: DirectoryMark; entries: Dirent[]} {
+type Directory = {
+  readonly mark: DirectoryMark
+  readonly entries: readonly Dirent[]
+  readonly names: readonly string[]
+}
+
+function readDirectory(root: string, path: string): Directory {
   if (Buffer.byteLength(path) > manifestLimits.pathBytes)
     throw new RelError('path_malformed', `${shownPath(path)}: directories nested too deeply`)
   const absolute = absoluteOf(root, path)
@@ -67,7 +75,8 @@ function readDirectory(root: string, path: string): {mark: DirectoryMark; entrie
     const stat = lstatSync(absolute)
     // latin1 keeps every byte, so that a name which is not UTF-8 is seen as such
     const entries = readdirSync(absolute, {withFileTypes: true, encoding: 'latin1'}) as Dirent[]
-    return {mark: {path, stat, names: entries.map(({name}) => decodeName(name, path))}, entries}
+    const names = entries.map(({name}) => decodeName(name, path))
+    return {mark: {path, stat, names: digestOf(names)}, entries, names}
   } catch (error) {
     throw fileError(error, absolute, 'read')
   }
@@ -109,7 +118,7 @@ export function absoluteOf(root: string, path: string): string {
 export function checkUnchanged(root: string, directories: readonly DirectoryMark[]): void {
   for (const {path, stat, names} of directories) {
     const again = readAgain(absoluteOf(root, path))
-    if (again === undefined || !isSame(stat, again.stat) || !isSameList(names, again.names))
+    if (again === undefined || !isSame(stat, again.stat) || names !== digestOf(again.names))
       throw new RelError('tree_changed', `directory ${shownPath(path) || '.'} was written to`)
   }
 }
@@ -120,11 +129,8 @@ function readAgain(path: string): {stat: Stats; names: string[]} | undefined {
   return {stat, names: readdirSync(path)}
 }
 
-function isSameList(before: readonly string[], after: readonly string[]): boolean {
-  if (before.length !== after.length) return false
-  if (before.every((name, at) => name === after[at])) return true
-  const sorted = [...after].sort()
-  return [...before].sort().every((name, at) => name === sorted[at])
+function digestOf(names: readonly string[]): string {
+  return sha256Hex([...names].sort().join('/'))
 }
 
 /** The same inode in the same state, as far as the file system tells. */

@@ -4,7 +4,7 @@ import {RelError} from '../system/error.ts'
 import {fileError, readFileLimited, statIfThere} from '../system/files.ts'
 import {manifestLimits} from './manifest.ts'
 import {verifyManifestBytes} from './verify-manifest.ts'
-import type {OnStep, VerifiedBundle, VerifyPolicy} from './verify-policy.ts'
+import type {OnStep, VerifiedBundle, VerifiedManifest, VerifyPolicy} from './verify-policy.ts'
 import {verifyTree} from './verify-tree.ts'
 
 /** Sigstore bundles have 5 to 20 KB; certificates and proofs do not reach this. */
@@ -51,12 +51,20 @@ export async function verifyDirectory(
   manifestPath = join(path, 'manifest.json'),
 ): Promise<VerifiedBundle> {
   const root = realpathSync(path)
-  const bytes = readManifest(manifestPath)
-  const sidecar = policy.identity === undefined ? undefined : readSidecar(manifestPath)
-  const verified = await verifyManifestBytes(bytes, policy, onStep, sidecar)
+  const verified = await verifyManifestAt(manifestPath, policy, onStep)
   const facts = verifyTree(root, verified.manifest)
   onStep?.({check: 'files', detail: `${facts.fileCount} as signed, nothing missing, nothing more`})
   return {...verified, source: 'tree', ...facts}
+}
+
+/** On its own, so that the bytes of a large manifest are gone when the files are read. */
+function verifyManifestAt(
+  path: string,
+  policy: VerifyPolicy,
+  onStep: OnStep | undefined,
+): Promise<VerifiedManifest> {
+  const sidecar = policy.identity === undefined ? undefined : readSidecar(path)
+  return verifyManifestBytes(readManifest(path), policy, onStep, sidecar)
 }
 
 /** The bytes of manifest.json, a regular file. Refuses with manifest_missing, file_not_regular. */
