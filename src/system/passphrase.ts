@@ -1,7 +1,8 @@
-import {openSync, readSync, writeSync} from 'node:fs'
+import {closeSync, constants, openSync, writeSync} from 'node:fs'
 import {ReadStream} from 'node:tty'
+import {readInto} from './descriptors.ts'
 import {RelError} from './error.ts'
-import {readFileLimited} from './files.ts'
+import {fileError} from './files.ts'
 
 /** minisign's own limit; longer ones are a file given by mistake. */
 const MAX_PASSPHRASE_BYTES = 1024
@@ -64,8 +65,8 @@ export class Passphrases {
 }
 
 function given({fd, file, env}: PassphraseSource): Buffer | undefined {
-  if (fd !== undefined) return readDescriptor(fd)
-  if (file !== undefined) return readFileLimited(file, MAX_PASSPHRASE_BYTES + 2)
+  if (fd !== undefined) return readDescriptor(fd, `descriptor ${fd}`)
+  if (file !== undefined) return readFile(file)
   return env === undefined ? undefined : Buffer.from(env, 'utf8')
 }
 
@@ -100,29 +101,23 @@ function isUtf8(bytes: Uint8Array): boolean {
   }
 }
 
-function readDescriptor(fd: number): Buffer {
-  const buffer = Buffer.alloc(MAX_PASSPHRASE_BYTES + 2)
-  let length = 0
-  while (length < buffer.length) {
-    const count = readSome(fd, buffer, length)
-    if (count === 0) break
-    length += count
-  }
-  return buffer.subarray(0, length)
+function readDescriptor(fd: number, name: string): Buffer {
+  const buffer = Buffer.alloc(MAX_PASSPHRASE_BYTES + 3)
+  return buffer.subarray(0, readInto(fd, buffer, name))
 }
 
-/** A pipe may have been set to non-blocking by whoever shares it. */
-function readSome(fd: number, buffer: Buffer, offset: number): number {
-  for (;;) {
-    try {
-      return readSync(fd, buffer, offset, buffer.length - offset, null)
-    } catch (error) {
-      const {code} = error as {code?: string}
-      if (code === 'EOF') return 0
-      if (code !== 'EAGAIN')
-        throw new RelError('file_unreadable', `cannot read descriptor ${fd}: ${code}`)
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20)
-    }
+function readFile(path: string): Buffer {
+  let fd: number
+  try {
+    // O_NONBLOCK: a FIFO that nobody writes to must not hang the open
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  } catch (error) {
+    throw fileError(error, path, 'read')
+  }
+  try {
+    return readDescriptor(fd, path)
+  } finally {
+    closeSync(fd)
   }
 }
 

@@ -4,7 +4,7 @@ import type {ErrorCode} from '../system/codes.ts'
 import {RelError} from '../system/error.ts'
 import {fileError, readFileLimited, statIfThere, writeFileAtomic} from '../system/files.ts'
 import type {PublicKey} from './ed25519.ts'
-import {MAX_KEY_FILE_BYTES} from './key-formats/detect.ts'
+import {detectKeyFormat, MAX_KEY_FILE_BYTES} from './key-formats/detect.ts'
 import {formatPublicKey, type ParsedPublicKey, parsePublicKey, readPublicKey} from './public-key.ts'
 import {
   destroySecretKey,
@@ -155,17 +155,17 @@ async function openKeyFile(
   return {half: 'private', key: await readSecretKey(path, options)}
 }
 
+/** Undefined for a private key, and for raw bytes, which could be one. */
 function publicKeyIn(
   path: string,
   {format}: Pick<OpenSecretKeyOptions, 'format'>,
 ): ParsedPublicKey | undefined {
   const bytes = readFileLimited(path, MAX_KEY_FILE_BYTES)
   try {
-    const key = parsePublicKey(bytes, format)
-    return key.format === 'raw' ? undefined : key
+    if ((format ?? detectKeyFormat(bytes)) === 'raw') return undefined
+    return parsePublicKey(bytes, format)
   } catch (error) {
-    // whatever is no public key is read as a private one, which has the better words for it
-    if (error instanceof RelError && error.code !== 'key_weak') return undefined
+    if (error instanceof RelError && error.code === 'key_private') return undefined
     throw error
   } finally {
     bytes.fill(0)
@@ -231,6 +231,14 @@ function identify(path: string): {keyId: string} | {problem: ErrorCode} {
 
 function namesIn(folder: string, extension: string): string[] {
   if (statIfThere(folder) === undefined) return []
-  const files = readdirSync(folder).filter((file) => file.endsWith(extension))
+  const files = filesIn(folder).filter((file) => file.endsWith(extension))
   return files.map((file) => file.slice(0, -extension.length)).filter(isKeyName)
+}
+
+function filesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch (error) {
+    throw fileError(error, folder, 'read')
+  }
 }

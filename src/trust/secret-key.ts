@@ -1,5 +1,6 @@
 import {randomBytes} from 'node:crypto'
-import {closeSync, constants, fstatSync, openSync, readSync} from 'node:fs'
+import {closeSync, constants, fstatSync, openSync} from 'node:fs'
+import {readInto} from '../system/descriptors.ts'
 import {RelError} from '../system/error.ts'
 import {fileError} from '../system/files.ts'
 import {keyPairOf, type PublicKey, SEED_BYTES} from './ed25519.ts'
@@ -145,12 +146,8 @@ function readSecretFile(path: string, insecurePermissions: boolean): Buffer {
 
 function readAll(fd: number, path: string): Buffer {
   const buffer = Buffer.alloc(MAX_KEY_FILE_BYTES + 1)
-  let length = 0
-  while (length < buffer.length) {
-    const count = readSync(fd, buffer, length, buffer.length - length, null)
-    if (count === 0) return buffer.subarray(0, length)
-    length += count
-  }
+  const length = readInto(fd, buffer, path)
+  if (length <= MAX_KEY_FILE_BYTES) return buffer.subarray(0, length)
   buffer.fill(0)
   const message = `${path} is larger than ${MAX_KEY_FILE_BYTES} bytes, so it is no key`
   throw new RelError('file_too_large', message)

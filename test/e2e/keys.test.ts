@@ -91,6 +91,19 @@ test('keys new: passphrase by descriptor and by file, PKCS#8, in the clear', asy
   remember('key c', key.seed)
 })
 
+test('a passphrase comes from a slow process as well', async () => {
+  const cwd = temporaryFolder()
+  const rel = join(await builtPackage(), 'bin', 'rel')
+  const command = `"$0" keys new slow --passphrase-file <(sleep 0.3; echo "$PASS")`
+  execFileSync('bash', ['-c', command, rel], {
+    cwd,
+    env: cleanEnv({PASS: PASSPHRASE}),
+    stdio: 'ignore',
+  })
+  const open = {passphrase: async () => Buffer.from(PASSPHRASE)}
+  remember('key slow', (await readSecretKey(join(cwd, '.rel/keys/slow.key'), open)).seed)
+})
+
 test('keys new refuses, and leaves nothing behind', async () => {
   const cwd = temporaryFolder()
   const env = {REL_KEY_PASSPHRASE: PASSPHRASE}
@@ -261,6 +274,12 @@ test('keys show: one key id in every form; a private file shows its public half'
   assert.match(human.stdout, publicKey.keyId.slice(0, 16))
   assert.is(await refused(['keys', 'show', 'nobody'], {cwd}), 'key_not_found')
   assert.is(await refused(['keys', 'show', 'k.raw', '--public'], {cwd}), 'key_malformed')
+})
+
+test('keys show names what is wrong with a damaged public key, whatever its mode', async () => {
+  const cwd = temporaryFolder()
+  writeFileSync(join(cwd, 'cut.pub'), 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIL5Qr/Kb', {mode: 0o644})
+  assert.is(await refused(['keys', 'show', 'cut.pub'], {cwd}), 'key_truncated')
 })
 
 test('keys list: empty, and with a public half that cannot be read', async () => {

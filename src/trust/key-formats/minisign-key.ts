@@ -29,13 +29,13 @@ export function parseMinisignPublic(text: string): {
   comment?: string
 } {
   const {comment, bytes} = unwrap(text)
-  if (bytes.length === MINISIGN_SECRET_BYTES || bytes.length === SIGNIFY_SECRET_BYTES) {
+  if (bytes.length < PUBLIC_BYTES) throw keyTruncated('minisign')
+  if (bytes.toString('latin1', 0, 2) !== 'Ed')
+    throw keyMalformed('not the public key of minisign or signify')
+  if (bytes.length > PUBLIC_BYTES) {
     bytes.fill(0)
     throw keyPrivate()
   }
-  if (bytes.length < PUBLIC_BYTES) throw keyTruncated('minisign')
-  if (bytes.length > PUBLIC_BYTES || bytes.toString('latin1', 0, 2) !== 'Ed')
-    throw keyMalformed('not the public key of minisign or signify')
   const key = {raw: bytes.subarray(10), minisignKeyId: bytes.subarray(2, 10)}
   return comment === undefined ? key : {...key, comment}
 }
