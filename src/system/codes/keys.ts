@@ -78,9 +78,9 @@ export const keysCodes = {
   },
   key_kdf_limit: {
     exit: 'usage',
-    title: 'the key file asks for too much memory',
+    title: 'the key file asks for too much memory or time',
     cause:
-      'The scrypt cost in the file is not signed by anyone; beyond N=2^21 with r=8 (2 GiB) it is refused before any memory is taken.',
+      'The cost of the passphrase in the file is not signed by anyone; beyond N=2^21 (2 GiB), or 32 MiB or 10,000,000 rounds in PKCS#8, it is refused.',
     fix: 'Write the key file again with a lower cost.',
   },
   passphrase_wrong: {
