@@ -73,6 +73,8 @@ export class ArchiveOutput {
     } catch (error) {
       throw fileError(error, path, 'write')
     }
+    // an interrupt ends the process by exit, past every finally
+    process.once('exit', this.#remove)
     this.#compressor?.on('data', (bytes: Buffer) => this.#emit(bytes))
     this.#compressor?.on('error', () => undefined) // told by the write or the end that failed
   }
@@ -122,8 +124,11 @@ export class ArchiveOutput {
     this.#busy?.catch(() => undefined)
     if (!this.#isDone) closeSync(this.#fd)
     this.#isDone = true
-    rmSync(this.#temporary, {force: true})
+    process.off('exit', this.#remove)
+    this.#remove()
   }
+
+  readonly #remove = () => rmSync(this.#temporary, {force: true})
 
   async #flush(): Promise<void> {
     await this.#busy
