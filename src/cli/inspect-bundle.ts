@@ -5,9 +5,15 @@ import {RelError} from '../system/error.ts'
 import {writeFileAtomic} from '../system/files.ts'
 import type {JsonObject} from '../system/json.ts'
 import {shortId} from '../trust/envelope.ts'
-import type {Input, Outcome} from './base-command.ts'
+import type {Outcome} from './base-command.ts'
 
-type Flags = Input<typeof import('../commands/inspect.ts').default>['flags']
+type Flags = {
+  readonly files: boolean
+  readonly tbs?: string | undefined
+  readonly canonical?: string | undefined
+  readonly sbom?: 'cyclonedx' | undefined
+  readonly output?: string | undefined
+}
 
 /** `rel inspect`: what a manifest says, whoever wrote it. */
 export async function inspectBundle(path: string, flags: Flags): Promise<Outcome> {

@@ -21,10 +21,9 @@ import type {JsonObject} from '../system/json.ts'
 import {shortId} from '../trust/envelope.ts'
 import {parseTime} from '../trust/expiry.ts'
 import type {Signer} from '../trust/signer.ts'
-import type {Input, Outcome} from './base-command.ts'
+import type {Outcome} from './base-command.ts'
 import {openSignerFromFlags} from './key-flags.ts'
-
-export type SignFlagValues = Input<typeof import('../commands/sign.ts').default>['flags']
+import type {SignFlagValues} from './sign-flags.ts'
 
 /** `rel sign DIR`: a manifest over a tree. */
 export async function signBundle(directory: string, flags: SignFlagValues): Promise<Outcome> {

@@ -4,7 +4,7 @@ import {RelError} from '../system/error.ts'
 import {shortId} from '../trust/envelope.ts'
 import type {Outcome} from './base-command.ts'
 import {openSignerFromFlags} from './key-flags.ts'
-import type {SignFlagValues} from './sign-bundle.ts'
+import type {SignFlagValues} from './sign-flags.ts'
 
 /** `rel sign FILE…`: detached signatures beside each file. All files are planned before one is signed. */
 export async function signFiles(paths: readonly string[], flags: SignFlagValues): Promise<Outcome> {

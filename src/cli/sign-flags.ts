@@ -1,4 +1,4 @@
-import {Flags} from '@oclif/core'
+import {Flags, type Interfaces} from '@oclif/core'
 import {identitySignFlags} from './identity-flags.ts'
 import {keyFlags} from './key-flags.ts'
 
@@ -101,3 +101,6 @@ export const signFlags = {
     summary: 'Say what would be signed and written, without a key.',
   }),
 }
+
+/** What oclif makes of signFlags, with the global --no-input. */
+export type SignFlagValues = Interfaces.InferredFlags<typeof signFlags> & {readonly input: boolean}

@@ -1,7 +1,7 @@
 import {kindOfPath} from '../bundle/verify.ts'
 import {RelError} from '../system/error.ts'
 import type {Outcome} from './base-command.ts'
-import type {SignFlagValues} from './sign-bundle.ts'
+import type {SignFlagValues} from './sign-flags.ts'
 
 /** What only a bundle has; a file that was given one of them was taken for a directory. */
 const bundleOnly = [

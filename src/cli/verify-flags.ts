@@ -59,7 +59,7 @@ const noKeys: FlagTrust = {
 }
 
 /** True when the flags or the environment name keys. */
-export function namesKeys(flags: TrustFlagValues, env: Environment): boolean {
+function namesKeys(flags: TrustFlagValues, env: Environment): boolean {
   return Boolean(flags['public-key']?.length || flags.trust || env.REL_TRUST)
 }
 
