@@ -20,7 +20,7 @@ export type Admitted =
 export const MANIFEST_NAME = 'manifest.json'
 
 /** The path an entry stands for: stock tar writes ./a for a, and a/ for the directory a. */
-export function placeOf({path, type}: Pick<TarEntry, 'path' | 'type'>): string {
+function placeOf({path, type}: Pick<TarEntry, 'path' | 'type'>): string {
   const inside = path.startsWith('./') ? path.slice(2) : path
   return type === 'directory' && inside.endsWith('/') ? inside.slice(0, -1) : inside
 }

@@ -15,8 +15,8 @@ const PIECE_BYTES = 1024 * 1024
  * within 2 %; zstd is zstd's own.
  */
 export const compressionLevels = {
-  'tar.gz': {usual: 8, least: 1, most: 9},
-  'tar.zst': {usual: 3, least: 1, most: 19},
+  'tar.gz': {usual: 8, most: 9},
+  'tar.zst': {usual: 3, most: 19},
 } as const
 
 /** The finished archive. */

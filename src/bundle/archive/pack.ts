@@ -10,7 +10,7 @@ import {absoluteOf, listTree} from '../scan.ts'
 import {readManifest} from '../verify.ts'
 import {compareLinks, compareNames, differencesError, statusDifference} from '../verify-tree.ts'
 import {MANIFEST_NAME} from './admission.ts'
-import {ArchiveOutput, type WrittenArchive} from './compress.ts'
+import {ArchiveOutput, compressionLevels, type WrittenArchive} from './compress.ts'
 import type {ArchiveFormat} from './decompress.ts'
 import {archiveLimits} from './limits.ts'
 import {
@@ -49,6 +49,7 @@ export type PackPlan = PackRequest & {
  * file_not_regular, link_mismatch, file_exists, usage_invalid (output inside the tree).
  */
 export function planPack(request: PackRequest): PackPlan {
+  checkLevel(request)
   const root = realDirectory(request.directory)
   const output = checkOutput(root, request)
   const bytes = readManifest(join(root, MANIFEST_NAME))
@@ -86,6 +87,12 @@ export async function applyPack(plan: PackPlan): Promise<WrittenArchive> {
   } finally {
     output.discard()
   }
+}
+
+function checkLevel({format, level = 1}: PackRequest): void {
+  const most = format === 'tar' ? 1 : compressionLevels[format].most
+  if (level < 1 || level > most)
+    throw new RelError('usage_invalid', `level ${level} of ${format}, at most ${most}`)
 }
 
 function realDirectory(path: string): string {

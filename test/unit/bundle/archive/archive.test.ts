@@ -210,6 +210,13 @@ test('an output that exists, or lies in the bundle, is refused', () => {
   )
 })
 
+test('a level that the format does not have is refused', () => {
+  const request = {directory: signedFolder(), replace: false, level: 10}
+  const output = join(temporaryFolder(), 'o')
+  throwsCode(() => planPack({...request, output, format: 'tar.gz'}), 'usage_invalid')
+  assert.is(planPack({...request, output, format: 'tar.zst'}).fileCount, 7)
+})
+
 test('the format is told by the content, not by the name', async () => {
   const {output} = await pack(signedFolder(), 'tar.zst', 'misnamed.tar.gz')
   assert.is((await verifyArchive(output, treePolicy())).fileCount, 7)
