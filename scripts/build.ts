@@ -10,6 +10,17 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 /** Left out of the program and loaded from node_modules by the step that needs them. */
 const external = ['@oclif/plugin-*', '@sigstore/*', 'execa', 'listr2', 'yaml', 'zod']
 
+/** What our sources take from @oclif/core, and the file it comes from; its index evaluates all of them. */
+const oclifFiles = {
+  Args: 'args',
+  Command: 'command',
+  Config: 'config/config',
+  Flags: 'flags',
+  Help: 'help/index',
+  Plugin: 'config/plugin',
+  settings: 'settings',
+} as const
+
 /** What esbuild leaves of `import.meta.url` in CommonJS is nothing. */
 const banner = "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;"
 
@@ -46,7 +57,7 @@ const options = {
   define: {'import.meta.url': 'importMetaUrl'},
   banner: {js: banner},
   external,
-  plugins: [lazyOclif(), workerUrls()],
+  plugins: [lazyOclif(), oclifParts(), withoutDebug(), workerUrls()],
 } as const satisfies Parameters<typeof build>[0]
 
 /** The program's entry: the table of commands, each a module that is evaluated when it is run. */
@@ -114,6 +125,40 @@ export function withLazyRequires(source: string): string {
   if (lookups.size === 0) return source
   const names = new RegExp(`(?<![.\\w$'"])(${[...lookups.keys()].join('|')})(?![\\w$'"])`, 'g')
   return rest.replace(names, (name) => `(${name}$get())`)
+}
+
+function oclifParts(): Plugin {
+  const lib = join(root, 'node_modules/@oclif/core/lib')
+  const getters = Object.entries(oclifFiles).map(([name, file]) => {
+    const found = `require(${JSON.stringify(join(lib, `${file}.js`))})`
+    const value = name === 'Args' || name === 'Flags' ? found : `${found}.${name}`
+    return `Object.defineProperty(exports, '${name}', {enumerable: true, get: () => ${value}})`
+  })
+  return {
+    name: 'oclif-parts',
+    setup(builder) {
+      builder.onResolve({filter: /^@oclif\/core$/}, () => ({
+        path: 'core',
+        namespace: 'oclif-parts',
+      }))
+      builder.onLoad({filter: /.*/, namespace: 'oclif-parts'}, () => {
+        return {contents: getters.join('\n'), loader: 'js', resolveDir: root}
+      })
+    },
+  }
+}
+
+/** DEBUG=* would print the command line and what was parsed from it; the package also takes 2 ms to load. */
+function withoutDebug(): Plugin {
+  return {
+    name: 'without-debug',
+    setup(builder) {
+      builder.onResolve({filter: /^debug$/}, () => ({path: 'debug', namespace: 'silent'}))
+      builder.onLoad({filter: /.*/, namespace: 'silent'}, () => ({
+        contents: 'module.exports = () => () => {}',
+      }))
+    },
+  }
 }
 
 /** `new URL('./x-worker.ts', import.meta.url)` finds the worker's built file beside the program. */
