@@ -17,7 +17,7 @@ export type Config = {
 }
 
 /** Environment variables that stand between flags and files. */
-export const settingVariables: Readonly<Record<SettingName, string>> = {
+const settingVariables: Readonly<Record<SettingName, string>> = {
   product: 'REL_PRODUCT',
   channel: 'REL_CHANNEL',
   key: 'REL_SIGNING_KEY_FILE',

@@ -24,7 +24,7 @@ export async function helpText(tree: CommandTree, words: readonly string[]): Pro
 }
 
 /** `rel help exit-codes`, from the same table as the codes themselves. */
-export function exitCodePage(): string {
+function exitCodePage(): string {
   const rows = Object.entries(exitCodes).map(([name, exit]) => {
     const meaning = exitMeanings[name as keyof typeof exitCodes]
     return `  ${String(exit).padStart(3)}  ${meaning}`

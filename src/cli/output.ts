@@ -4,7 +4,7 @@ import type {Failure} from './failure.ts'
 import {printable, printableJson} from './printable.ts'
 
 /** Version of the document that --json prints; keys are only ever added to it. */
-export const SCHEMA_VERSION = 1
+const SCHEMA_VERSION = 1
 
 export type Mode = {
   readonly json: boolean
@@ -58,7 +58,7 @@ export function successDocument(
 }
 
 /** The document of a failure of any kind. */
-export function failureDocument(
+function failureDocument(
   command: string | null,
   failure: Failure,
   warnings: readonly string[],
@@ -108,7 +108,7 @@ export function warningLine(text: string): string {
 }
 
 /** The form of an error: code and cause, what to do, where to read more. */
-export function failureLines({code, message, hint}: Failure): string[] {
+function failureLines({code, message, hint}: Failure): string[] {
   return [`✖ ${code}: ${message}`, `  Fix: ${hint}`, `  More: rel explain ${code}`]
 }
 

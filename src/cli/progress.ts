@@ -70,7 +70,7 @@ async function show(
 type Item = ListrTaskWrapper<unknown, typeof ListrRenderer, typeof ListrRenderer>
 
 /** `1,234 of 5,000 files`, or without a total `1,234 files`. */
-export function progressText(progress: Progress | undefined): string {
+function progressText(progress: Progress | undefined): string {
   if (progress === undefined) return ''
   const {done, total, text} = progress
   const count = (amount: number) => amount.toLocaleString('en-US')

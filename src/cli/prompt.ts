@@ -9,7 +9,7 @@ export type Asking = {
 }
 
 /** True when questions reach a person: both ends of the dialogue are a terminal. */
-export function canAsk(allowed: boolean): boolean {
+function canAsk(allowed: boolean): boolean {
   return allowed && process.stdin.isTTY === true && process.stderr.isTTY === true
 }
 
