@@ -77,7 +77,11 @@ export async function applySign(plan: SignPlan, signer: Signer): Promise<Signed>
 }
 
 /** A further signature on a manifest that exists: what it vouches for was compared with the files. */
-export type CosignPlan = {readonly output: string; readonly file: ManifestFile}
+export type CosignPlan = {
+  readonly root: string
+  readonly output: string
+  readonly file: ManifestFile
+}
 
 /**
  * Reads a signed bundle in order to add a signature. Refuses with manifest_missing,
@@ -93,12 +97,12 @@ export function planCosign(directory: string, manifestPath?: string): CosignPlan
   if (sidecar !== undefined)
     throw new RelError('sigstore_bundle_exists', `${sidecar} covers the manifest as it is`)
   checkTreeIs(root, file.manifest)
-  return {output, file}
+  return {root, output, file}
 }
 
 function checkTreeIs(root: string, manifest: BundleManifest): void {
   try {
-    verifyTree(root, manifest)
+    verifyTree(root, manifest, isLeftover)
   } catch (error) {
     if (!(error instanceof RelError)) throw error
     const {details} = error
@@ -110,10 +114,12 @@ function checkTreeIs(root: string, manifest: BundleManifest): void {
 }
 
 /** Adds one signature and writes the manifest, all or nothing. A key that has signed changes nothing. */
-export async function applyCosign({output, file}: CosignPlan, signer: Signer): Promise<Signed> {
+export async function applyCosign(plan: CosignPlan, signer: Signer): Promise<Signed> {
+  const {root, output, file} = plan
   const canonical = canonicalManifest(file.manifest)
   const signatures = await addSignature('manifest', canonical, file.signatures, signer)
   const cosigned = {...file, signatures}
+  sweep(root)
   const warnings = signatures.length > file.signatures.length ? [] : ['this key had signed already']
   return {file: cosigned, output, manifestSha256: writeManifest(output, cosigned), warnings}
 }

@@ -22,10 +22,16 @@ export type TreeFacts = {readonly fileCount: number; readonly totalSize: number}
 /**
  * Passes when a directory holds exactly the files of a manifest: nothing missing, nothing more,
  * each a regular file with one name, and with the signed mode, size and content. Refuses with the
- * code of the first difference by path, and up to 20 differences in its details.
+ * code of the first difference by path, and up to 20 differences in its details. Only a signer,
+ * who sweeps them, ignores what an interrupted run left.
  */
-export function verifyTree(root: string, manifest: BundleManifest): TreeFacts {
-  const listing = listTree(root)
+export function verifyTree(
+  root: string,
+  manifest: BundleManifest,
+  isIgnored: (path: string) => boolean = () => false,
+): TreeFacts {
+  const all = listTree(root)
+  const listing = {...all, files: all.files.filter((path) => !isIgnored(path))}
   const found = [...compareNames(listing, manifest), ...compareLinks(listing, manifest)]
   const facts = compareFiles(root, manifest, found)
   if (found.length > 0) throw differencesError(found)

@@ -66,6 +66,7 @@ export const signFlags = {
   }),
   add: Flags.boolean({
     default: false,
+    exclusive: [...Object.keys(factFlags), 'normalise-modes'],
     summary: 'Add a signature to the manifest that is there, once the files were compared with it.',
   }),
   also: Flags.option({options: ['minisig', 'sshsig', 'sigstore'] as const})({

@@ -198,6 +198,17 @@ test('a further signature is added to the same content, and once', async () => {
   assert.is(again.warnings.length, 1)
 })
 
+test('what an interrupted run left does not stand in the way of a further signature', async () => {
+  const root = makeTree(d2Files)
+  await signTree(root)
+  const name = '.manifest.json.0123456789abcdef.rel-tmp'
+  writeFileSync(join(root, name), 'half')
+  await rejectsCode(() => verifyBundle(root, policy), 'file_unlisted')
+  await applyCosign(planCosign(root), testSigner(2))
+  assert.not(existsSync(join(root, name)))
+  await verifyBundle(root, policy)
+})
+
 test('no further signature on files that are not those of the manifest', async () => {
   const root = makeTree(d2Files)
   throwsCode(() => planCosign(root), 'manifest_missing')
