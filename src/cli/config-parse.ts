@@ -14,14 +14,33 @@ export type Layer = 'project' | 'user' | 'system'
  * project that names a program to run is config_invalid with path:line:column. Nothing is executed.
  */
 export async function parseConfig(text: string, path: string, layer: Layer): Promise<Settings> {
-  const {isMap, isScalar, LineCounter, parseDocument, visit} = await import('yaml')
+  const source = await readSource(text, path)
   const {configSchema} = await import('./config-schema.ts')
+  const parsed = configSchema.safeParse(source.value)
+  if (!parsed.success) throw schemaRefusal(parsed.error.issues[0], source)
+  const {$schema: _, ...settings} = parsed.data
+  if (layer === 'project' && settings.key !== undefined && runsCode(settings.key)) {
+    const hint = 'Give it with --signer, or in your own configuration file.'
+    const message = 'a project may not name a program to run as key'
+    throw source.refuse(source.offsetOf('key', 'value'), message, hint)
+  }
+  return settings as Settings
+}
+
+/** A file's content, and where in it things stand. */
+type Source = {
+  readonly value: unknown
+  offsetOf(key: string, part: 'key' | 'value'): number
+  refuse(offset: number, message: string, hint?: string): RelError
+}
+
+async function readSource(text: string, path: string): Promise<Source> {
+  const {isMap, isScalar, LineCounter, parseDocument, visit} = await import('yaml')
   const lines = new LineCounter()
   const document = parseDocument(text, {lineCounter: lines, uniqueKeys: true, version: '1.2'})
-  const refuse = (offset: number, message: string, hint?: string) => {
+  const refuse: Source['refuse'] = (offset, message, hint) => {
     const {line, col} = lines.linePos(offset)
-    const place = `${path}:${line}:${col}`
-    return new RelError('config_invalid', `${place}: ${message}`, {
+    return new RelError('config_invalid', `${path}:${line}:${col}: ${message}`, {
       details: {path, line, column: col},
       ...(hint === undefined ? {} : {hint}),
     })
@@ -33,30 +52,32 @@ export async function parseConfig(text: string, path: string, layer: Layer): Pro
       throw refuse(node.range?.[0] ?? 0, 'aliases are not read here')
     },
   })
-  if (document.contents === null) return {}
-  if (!isMap(document.contents)) throw refuse(0, 'the file is not a list of key: value')
-  const map = document.contents
-  const offsetOf = (key: string, part: 'key' | 'value'): number => {
-    const pair = map.items.find((item) => isScalar(item.key) && String(item.key.value) === key)
+  const {contents} = document
+  if (contents !== null && !isMap(contents)) throw refuse(0, 'the file is not a list of key: value')
+  const offsetOf: Source['offsetOf'] = (key, part) => {
+    const pair = contents?.items.find(
+      (item) => isScalar(item.key) && String(item.key.value) === key,
+    )
     const node = pair?.[part] as {range?: readonly number[]} | null | undefined
     return node?.range?.[0] ?? 0
   }
-  const parsed = configSchema.safeParse(document.toJS())
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues
-    if (issue?.code === 'unrecognized_keys') {
-      const [key = ''] = issue.keys
-      throw refuse(offsetOf(key, 'key'), unknownKey(key))
-    }
-    const key = String(issue?.path[0] ?? '')
-    throw refuse(offsetOf(key, 'value'), `${key}: ${wanted(issue)}`)
+  return {value: document.toJS() ?? {}, offsetOf, refuse}
+}
+
+/** What a refusal of the schema says, as zod describes it. */
+type Issue = {
+  readonly code?: string
+  readonly path: readonly PropertyKey[]
+  readonly keys?: readonly string[]
+}
+
+function schemaRefusal(issue: Issue | undefined, {offsetOf, refuse}: Source): RelError {
+  if (issue?.code === 'unrecognized_keys') {
+    const [key = ''] = issue.keys ?? []
+    return refuse(offsetOf(key, 'key'), unknownKey(key))
   }
-  const {$schema: _, ...settings} = parsed.data
-  if (layer === 'project' && settings.key !== undefined && runsCode(settings.key)) {
-    const hint = 'Give it with --signer, or in your own configuration file.'
-    throw refuse(offsetOf('key', 'value'), 'a project may not name a program to run as key', hint)
-  }
-  return settings as Settings
+  const key = String(issue?.path[0] ?? '')
+  return refuse(offsetOf(key, 'value'), `${key}: ${wanted(issue)}`)
 }
 
 function unknownKey(key: string): string {
@@ -65,7 +86,7 @@ function unknownKey(key: string): string {
   return `unknown key ${JSON.stringify(key.slice(0, 80))}${suggestion}`
 }
 
-function wanted(issue: {readonly code?: string; readonly message: string} | undefined): string {
+function wanted(issue: Issue | undefined): string {
   if (issue?.code === 'invalid_type') return 'not a text'
   if (issue?.code === 'invalid_format')
     return 'not a name of letters, digits, dot, dash, underscore'
