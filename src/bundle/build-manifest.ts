@@ -40,6 +40,7 @@ export function buildManifest(
     for (const {path} of links) checkAscii(path)
   }
   checkLinks(files, links)
+  checkSize([...files, ...links])
   const {bundleName, version, timestamp} = facts
   if (facts.d2) return {bundleName, version, timestamp, files: files.map(withoutStatus)}
   return {bundleName, version, timestamp, files, rel: relSection(facts, files, links)}
@@ -104,4 +105,16 @@ function checkAscii(path: string): void {
   // other refusals have codes of their own, so only what is wrong with nothing else ends here
   if (isAsciiPath(path) || /^[\x00-\x7f]*$/.test(path)) return
   throw new RelError('path_not_ascii', `${shownPath(path)} has characters outside of ASCII`)
+}
+
+/** What manifest.json has per path beside the path itself, which it has twice: digest, mode, size. */
+const BYTES_PER_ENTRY = 160
+
+/** Nothing is signed that is too long to be read again. */
+function checkSize(entries: readonly {readonly path: string}[]): void {
+  const paths = entries.reduce((total, {path}) => total + Buffer.byteLength(path), 0)
+  const bytes = 2 * paths + BYTES_PER_ENTRY * entries.length
+  if (bytes <= manifestLimits.bytes) return
+  const message = `manifest.json would have about ${bytes} bytes, at most ${manifestLimits.bytes}`
+  throw new RelError('manifest_limit', message)
 }

@@ -15,7 +15,7 @@ import {join} from 'node:path'
 import {Worker} from 'node:worker_threads'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
-import type {BundleFacts} from '../../../src/bundle/build-manifest.ts'
+import {type BundleFacts, buildManifest} from '../../../src/bundle/build-manifest.ts'
 import {
   applyCosign,
   applySign,
@@ -120,6 +120,18 @@ for (const [name, code, prepare, more] of refusals)
     throwsCode(() => planSign(request(root, more)), code)
     assert.not(existsSync(join(root, 'manifest.json')))
   })
+
+test('nothing is signed whose manifest would be too long to be read again', () => {
+  const directory = `${'d'.repeat(250)}/`.repeat(3)
+  const files = Array.from({length: 45_000}, (_, at) => ({
+    path: `${directory}${at}`,
+    sha256: '0'.repeat(64),
+    size: 1,
+    mode: '0644' as const,
+  }))
+  throwsCode(() => buildManifest(facts, files, []), 'manifest_limit')
+  assert.is(buildManifest(facts, files.slice(0, 1000), []).files.length, 1000)
+})
 
 test('an empty directory, and none, are refused', () => {
   throwsCode(() => planSign(request(temporaryFolder())), 'files_empty')
