@@ -96,6 +96,7 @@ function readFile(
   {normaliseModes}: ReadRules,
 ): ReadFile | Difference {
   const result = hasher(absoluteOf(root, path), (stat) => {
+    if (stat.nlink === 0) throw changed(path) // replaced between being opened and looked at
     if (statusRefusal(path, stat, normaliseModes) !== undefined) return false
     letTimePass(stat)
     return true
