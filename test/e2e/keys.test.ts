@@ -321,7 +321,7 @@ async function typed(
   lines: readonly string[],
 ): Promise<string> {
   const rel = join(await builtPackage(), 'bin', 'rel')
-  const command = [rel, ...args].join(' ')
+  const command = [rel, ...args].map((word) => `'${word}'`).join(' ')
   const child = spawn('script', ['-qefc', command, '/dev/null'], {cwd, env: cleanEnv()})
   let shown = ''
   let answered = 0

@@ -1,6 +1,6 @@
 import {type ChildProcess, execFileSync, spawn} from 'node:child_process'
 import {generateKeyPairSync} from 'node:crypto'
-import {chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs'
+import {existsSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {createServer, type Server} from 'node:net'
 import {join} from 'node:path'
 import {test} from 'uvu'
@@ -42,11 +42,12 @@ async function signs(spec: string, given: SignerOptions, wanted: PublicKey): Pro
 /** A program that answers the message on stdin in some way, by a script of Node. */
 function program(name: string, body: string): string {
   const path = join(folder, name)
-  const head = `#!${process.execPath}\nconst {readFileSync, writeSync} = require('node:fs')\n`
+  const head = `const {readFileSync, writeSync} = require('node:fs')\n`
   const make = `const key = require('node:crypto').createPrivateKey(readFileSync(${JSON.stringify(pemPath)}))\n`
   const sign = `const sign = () => require('node:crypto').sign(null, readFileSync(0), key)\n`
-  writeFileSync(path, `${head}${make}${sign}${body}\n`)
-  chmodSync(path, 0o755)
+  writeFileSync(`${path}.cjs`, `${head}${make}${sign}${body}\n`)
+  // a #! line cannot name a Node whose path has a space
+  writeFileSync(path, `#!/bin/sh\nexec '${process.execPath}' '${path}.cjs' "$@"\n`, {mode: 0o755})
   return path
 }
 
