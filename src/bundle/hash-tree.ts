@@ -1,80 +1,104 @@
-import {createHash, hash} from 'node:crypto'
-import {closeSync, constants, fstatSync, openSync, readSync, type Stats} from 'node:fs'
+import {Worker} from 'node:worker_threads'
 import {fileError} from '../system/files.ts'
+import {Pace} from '../system/pace.ts'
+import {type FileTable, progressOf, stop, takeNext, takePending} from './file-table.ts'
+import {type FileHasher, makeFileHasher} from './hash-file.ts'
+import {absoluteOf} from './scan.ts'
 
-/** One buffer for all files: a new one per file costs more than hashing a small file. */
-const BUFFER_BYTES = 1024 * 1024
+/** How far a long step is; `text` names the unit. */
+export type OnProgress = (progress: {
+  readonly done: number
+  readonly total: number
+  readonly text: string
+}) => void
 
-// O_NONBLOCK: a FIFO with no writer must not hang the open
-const openFlags =
-  constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY
+/** What the second thread is given; all of it but `root` is shared, not copied. */
+export type HashJob = {
+  readonly root: string
+  readonly table: FileTable
+  /** The paths in UTF-8, one after the other. */
+  readonly names: Uint8Array<SharedArrayBuffer>
+  /** Where each of them ends. */
+  readonly ends: Uint32Array<SharedArrayBuffer>
+}
 
-/** What one open descriptor says of a file; `unsteady` when its size is not what was read. */
-export type HashedFile =
-  | {readonly state: 'hashed'; readonly stat: Stats; readonly sha256: string}
-  | {readonly state: 'skipped'; readonly stat: Stats}
-  | {readonly state: 'unsteady'}
-  | {readonly state: 'absent'}
-  | {readonly state: 'not_regular'}
-
-/** Whether a file is worth hashing, by its status alone. */
-export type WantHash = (stat: Stats) => boolean
-
-/** Hashes one file after the other through one buffer; not for use by two callers at a time. */
-export type FileHasher = (path: string, want: WantHash) => HashedFile
+/** From here on a second thread is worth its 15 ms and 10 MB at once. */
+const MANY_FILES = 2000
+/** Fewer files that take longer than this are large enough for one as well. */
+const PATIENCE_MILLISECONDS = 50
 
 /**
- * A hasher whose every answer comes from one descriptor, opened without following a link: the
- * status is that of the bytes that were hashed. Whether the file was written to meanwhile is for
- * the caller to find out: a signer looks again at the end, a verifier has the digest.
- * Throws file_unreadable.
+ * Reads and hashes files into their rows of the table, on two cores when there is enough to do;
+ * signals and timers get their turn meanwhile. A thread that cannot start, or dies, costs time
+ * only: what it did not finish is done here. Refuses with file_unreadable.
  */
-export function makeFileHasher(): FileHasher {
-  const buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
-  return (path, want) => {
-    const fd = open(path)
-    if (typeof fd !== 'number') return fd
-    try {
-      return hashDescriptor(fd, buffer, want)
-    } catch (error) {
-      throw fileError(error, path, 'read')
-    } finally {
-      closeSync(fd)
-    }
+export async function hashFiles(
+  root: string,
+  paths: readonly string[],
+  table: FileTable,
+  onProgress: OnProgress = () => undefined,
+): Promise<void> {
+  const started = performance.now()
+  const isLong = () =>
+    paths.length >= MANY_FILES || performance.now() - started > PATIENCE_MILLISECONDS
+  let helper: Promise<void> | undefined
+  const pace = new Pace()
+  const rest = async () => {
+    const {files, mebibytes} = progressOf(table)
+    onProgress({done: files, total: table.count, text: `files, ${mebibytes} MiB`})
+    if (isLong() && files < table.count) helper ??= startHelper(root, paths, table)
+    await pace.rest()
+  }
+  const hashFile = makeFileHasher(table)
+  const readAll = async (take: (table: FileTable) => number | undefined) => {
+    for (let at = take(table); at !== undefined; at = take(table))
+      for (const _pause of steps(hashFile, at, absoluteOf(root, paths[at] as string)))
+        if (pace.isDue()) await rest()
+  }
+  try {
+    await rest()
+    await readAll(takeNext)
+    await helper
+    await readAll(takePending)
+  } finally {
+    stop(table)
   }
 }
 
-function open(path: string): number | HashedFile {
+/** One pause more than the hasher makes, so that small files have one as well. */
+function* steps(hashFile: FileHasher, at: number, path: string): Generator<void, void> {
   try {
-    return openSync(path, openFlags)
+    yield* hashFile(at, path)
   } catch (error) {
-    const {code} = error as {code?: string}
-    if (code === 'ENOENT' || code === 'ENOTDIR') return {state: 'absent'}
-    // a symbolic link, a socket, a device without a driver
-    if (code === 'ELOOP' || code === 'ENXIO' || code === 'ENODEV') return {state: 'not_regular'}
     throw fileError(error, path, 'read')
   }
+  yield
 }
 
-function hashDescriptor(fd: number, buffer: Buffer, want: WantHash): HashedFile {
-  const stat = fstatSync(fd)
-  if (!stat.isFile()) return {state: 'not_regular'}
-  if (!want(stat)) return {state: 'skipped', stat}
-  const {sha256, size} = hashContent(fd, buffer, stat.size)
-  if (size !== stat.size) return {state: 'unsteady'}
-  return {state: 'hashed', stat, sha256}
+/** Resolves when the second thread will take no more files, for whatever reason. */
+function startHelper(root: string, paths: readonly string[], table: FileTable): Promise<void> {
+  return new Promise((resolve) => {
+    try {
+      const worker = new Worker(new URL('./hash-worker.ts', import.meta.url), {
+        workerData: jobOf(root, paths, table),
+        resourceLimits: {maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 64},
+      })
+      for (const event of ['message', 'error', 'exit']) worker.once(event, () => resolve())
+    } catch {
+      resolve() // no threads here, so this one does it all
+    }
+  })
 }
 
-/** To the end of the file, also when it is no longer where the status said. */
-function hashContent(fd: number, buffer: Buffer, expected: number): {sha256: string; size: number} {
-  let size = readSync(fd, buffer, 0, buffer.length, null)
-  // as long as expected and shorter than the buffer: the end, without a second read to prove it
-  if (size === expected && size < buffer.length)
-    return {sha256: hash('sha256', buffer.subarray(0, size), 'hex'), size}
-  const hasher = createHash('sha256')
-  for (let count = size; count > 0; size += count) {
-    hasher.update(count === buffer.length ? buffer : buffer.subarray(0, count))
-    count = readSync(fd, buffer, 0, buffer.length, null)
-  }
-  return {sha256: hasher.digest('hex'), size}
+function jobOf(root: string, paths: readonly string[], table: FileTable): HashJob {
+  const ends = new Uint32Array(new SharedArrayBuffer(4 * paths.length))
+  const length = paths.reduce((total, path) => total + Buffer.byteLength(path), 0)
+  const names = new Uint8Array(new SharedArrayBuffer(length))
+  const text = Buffer.from(names.buffer)
+  let end = 0
+  paths.forEach((path, at) => {
+    end += text.write(path, end, 'utf8')
+    ends[at] = end
+  })
+  return {root, table, names, ends}
 }

@@ -1,6 +1,14 @@
-import {lstatSync, type Stats} from 'node:fs'
+import {lstatSync} from 'node:fs'
 import {RelError} from '../system/error.ts'
-import {type FileHasher, makeFileHasher} from './hash-tree.ts'
+import {
+  checkComplete,
+  digestAt,
+  EITHER_MODE,
+  type FileTable,
+  fileStates,
+  makeFileTable,
+} from './file-table.ts'
+import {hashFiles, type OnProgress} from './hash-tree.ts'
 import type {FileEntry, FileMode, LinkEntry} from './manifest.ts'
 import {checkPaths, shownPath} from './path-rules.ts'
 import {absoluteOf, checkUnchanged, type Listing, listTree} from './scan.ts'
@@ -36,7 +44,11 @@ export function isLeftover(name: string): boolean {
  * Reads and hashes a directory in order to sign it. Refuses with file_not_regular,
  * file_hardlinked, mode_forbidden, path_*, tree_changed, file_unreadable.
  */
-export function readTree(root: string, rules: ReadRules): TreeReading {
+export async function readTree(
+  root: string,
+  rules: ReadRules,
+  onProgress?: OnProgress,
+): Promise<TreeReading> {
   const listing = listTree(root)
   const paths = listing.files.filter((path) => !isLeftover(path))
   checkSpecial(listing, rules)
@@ -44,7 +56,7 @@ export function readTree(root: string, rules: ReadRules): TreeReading {
     paths,
     listing.links.map(({path}) => path),
   )
-  const reading = hashFiles(root, paths, rules)
+  const reading = await hashTree(root, paths, rules, onProgress)
   checkUnchanged(root, listing.directories)
   const {links, emptyDirectories} = listing
   return {...reading, links, emptyDirectories}
@@ -62,91 +74,71 @@ function checkSpecial({links, others}: Listing, {allowLinks}: ReadRules): void {
 
 type Hashed = Pick<TreeReading, 'files' | 'modeChanges'>
 
-function hashFiles(root: string, paths: readonly string[], rules: ReadRules): Hashed {
-  const hasher = makeFileHasher()
-  const files: FileEntry[] = []
-  const modeChanges: ModeChange[] = []
-  const found: Difference[] = []
-  // kept as plain numbers: an object per file would double the memory of a large bundle
-  const changedAt = new Float64Array(paths.length)
-  const inodes = new Float64Array(paths.length)
-  paths.forEach((path, at) => {
-    if (found.length >= MAX_DIFFERENCES) return
-    const result = readFile(root, path, hasher, rules)
-    if ('code' in result) {
-      found.push(result)
-      return
-    }
-    files.push(result.entry)
-    changedAt[at] = result.stat.ctimeMs
-    inodes[at] = result.stat.ino
-    if (result.change !== undefined) modeChanges.push(result.change)
-  })
-  if (found.length > 0) throw differencesError(found)
-  checkFilesUnchanged(root, paths, changedAt, inodes)
-  return {files, modeChanges}
-}
-
-type ReadFile = {readonly entry: FileEntry; readonly stat: Stats; readonly change?: ModeChange}
-
-function readFile(
+async function hashTree(
   root: string,
-  path: string,
-  hasher: FileHasher,
+  paths: readonly string[],
   {normaliseModes}: ReadRules,
-): ReadFile | Difference {
-  const result = hasher(absoluteOf(root, path), (stat) => {
-    if (stat.nlink === 0) throw changed(path) // replaced between being opened and looked at
-    if (statusRefusal(path, stat, normaliseModes) !== undefined) return false
-    letTimePass(stat)
-    return true
-  })
-  if (result.state === 'absent' || result.state === 'unsteady') throw changed(path)
-  if (result.state === 'not_regular')
+  onProgress?: OnProgress,
+): Promise<Hashed> {
+  const rules = {compares: false, settles: true, limit: MAX_DIFFERENCES}
+  const table = makeFileTable(paths.length, rules)
+  if (!normaliseModes) table.modes.fill(EITHER_MODE)
+  await hashFiles(root, paths, table, onProgress)
+  const found: Difference[] = []
+  for (const [at, path] of paths.entries()) {
+    const difference = differenceAt(table, at, path)
+    if (difference !== undefined) found.push(difference)
+  }
+  if (found.length > 0) throw differencesError(found)
+  checkComplete(table)
+  checkFilesUnchanged(root, paths, table)
+  return {
+    files: paths.map((path, at) => entryAt(table, at, path)),
+    modeChanges: changesIn(table, paths),
+  }
+}
+
+function differenceAt(table: FileTable, at: number, path: string): Difference | undefined {
+  const state = table.states[at]
+  if (state === fileStates.hashed || state === fileStates.pending) return undefined
+  if (state === fileStates.absent || state === fileStates.unsteady) throw changed(path)
+  if (state === fileStates.irregular)
     return {path, code: 'file_not_regular', seen: 'not a regular file'}
-  const {stat} = result
-  if (result.state === 'skipped')
-    return statusRefusal(path, stat, normaliseModes) ?? {path, code: 'tree_changed', seen: ''}
-  const mode = modeOf(stat)
-  const entry = {path, sha256: result.sha256, size: stat.size, mode}
-  const from = octalOf(stat)
-  return from === mode ? {entry, stat} : {entry, stat, change: {path, from, to: mode}}
+  const links = table.links[at]
+  if (links !== 1)
+    return {path, code: 'file_hardlinked', seen: `has ${links} names (hard links), want 1`}
+  return {path, code: 'mode_forbidden', seen: `mode is ${octalAt(table, at)}, want 0644 or 0755`}
 }
 
-/** Kernels stamp times every 1 to 10 ms (CONFIG_HZ). */
-const TICK_MILLISECONDS = 20
-
-/**
- * A file that was written to in this very tick can be written to again without a new time stamp.
- * Reading it one tick later makes every write from now on visible (git calls this racy).
- */
-function letTimePass({ctimeMs}: Stats): void {
-  const age = Date.now() - ctimeMs
-  if (age < 0 || age > TICK_MILLISECONDS) return
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, TICK_MILLISECONDS)
+function entryAt(table: FileTable, at: number, path: string): FileEntry {
+  return {
+    path,
+    sha256: digestAt(table, at),
+    size: table.sizes[at] as number,
+    mode: modeAt(table, at),
+  }
 }
 
-function statusRefusal(path: string, stat: Stats, normalise: boolean): Difference | undefined {
-  if (stat.nlink !== 1)
-    return {path, code: 'file_hardlinked', seen: `has ${stat.nlink} names (hard links), want 1`}
-  if (normalise || octalOf(stat) === modeOf(stat)) return undefined
-  return {path, code: 'mode_forbidden', seen: `mode is ${octalOf(stat)}, want 0644 or 0755`}
+function changesIn(table: FileTable, paths: readonly string[]): ModeChange[] {
+  return paths.flatMap((path, at) => {
+    const [from, to] = [octalAt(table, at), modeAt(table, at)]
+    return from === to ? [] : [{path, from, to}]
+  })
 }
 
-function modeOf({mode}: Stats): FileMode {
-  return (mode & 0o100) === 0 ? '0644' : '0755'
+function modeAt({modes}: FileTable, at: number): FileMode {
+  return ((modes[at] as number) & 0o100) === 0 ? '0644' : '0755'
 }
 
-function octalOf({mode}: Stats): string {
-  return (mode & 0o7777).toString(8).padStart(4, '0')
+function octalAt({modes}: FileTable, at: number): string {
+  return (modes[at] as number).toString(8).padStart(4, '0')
 }
 
 /** A file read early may be written to while later ones are read; its ctime cannot be set back. */
 function checkFilesUnchanged(
   root: string,
   paths: readonly string[],
-  changedAt: Float64Array,
-  inodes: Float64Array,
+  {changedAt, inodes}: FileTable,
 ): void {
   paths.forEach((path, at) => {
     const stat = lstatSync(absoluteOf(root, path), {throwIfNoEntry: false})

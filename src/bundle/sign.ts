@@ -1,12 +1,14 @@
 import {createHash} from 'node:crypto'
 import {chmodSync, readdirSync, realpathSync, rmSync} from 'node:fs'
 import {basename, dirname, join, relative, resolve} from 'node:path'
+import {counted} from '../system/counted.ts'
 import {RelError} from '../system/error.ts'
 import {fileError, statIfThere, writeFileAtomic} from '../system/files.ts'
 import {verifyEd25519} from '../trust/ed25519.ts'
 import {addSignature} from '../trust/envelope.ts'
 import type {Signer} from '../trust/signer.ts'
 import {type BundleFacts, buildManifest} from './build-manifest.ts'
+import type {OnProgress} from './hash-tree.ts'
 import type {BundleManifest, ManifestFile} from './manifest.ts'
 import {parseManifest} from './parse-manifest.ts'
 import {isLeftover, type ModeChange, type ReadRules, readTree} from './read-tree.ts'
@@ -22,6 +24,7 @@ export type SignRequest = {
   readonly rules: ReadRules
   /** Write D2's signature over the canonical manifest as well. */
   readonly legacy: boolean
+  readonly onProgress?: OnProgress
 }
 
 /** What signing will write, known without a key: the same for --dry-run and for the real run. */
@@ -45,14 +48,17 @@ export type Signed = {
  * Reads a directory and says what its manifest will be. Refuses as readTree and buildManifest do,
  * with tree_changed when anything was written there meanwhile, and with file_missing.
  */
-export function planSign(request: SignRequest): SignPlan {
+export async function planSign(request: SignRequest): Promise<SignPlan> {
   const root = rootOf(request.directory)
   const output = outputOf(root, request.output)
-  const {files, links, modeChanges, emptyDirectories} = readTree(root, request.rules)
+  const {rules, onProgress} = request
+  const {files, links, modeChanges, emptyDirectories} = await readTree(root, rules, onProgress)
   const manifest = buildManifest(request.facts, files, links)
   const empty = emptyDirectories.length
   const warnings = [
-    ...(empty === 0 ? [] : [`${empty} empty directories are not part of the bundle`]),
+    ...(empty === 0
+      ? []
+      : [`not part of the bundle: ${counted(empty, 'empty directory', 'empty directories')}`]),
     ...staleSidecars(output),
   ]
   return {root, output, manifest, legacy: request.legacy, modeChanges, warnings}
@@ -87,7 +93,11 @@ export type CosignPlan = {
  * Reads a signed bundle in order to add a signature. Refuses with manifest_missing,
  * bundle_mismatch, legacy_refused (a D2 manifest has one signature), sigstore_bundle_exists.
  */
-export function planCosign(directory: string, manifestPath?: string): CosignPlan {
+export async function planCosign(
+  directory: string,
+  manifestPath?: string,
+  onProgress?: OnProgress,
+): Promise<CosignPlan> {
   const root = rootOf(directory)
   const output = outputOf(root, manifestPath)
   const file = parseManifest(readManifest(output))
@@ -96,13 +106,17 @@ export function planCosign(directory: string, manifestPath?: string): CosignPlan
   const sidecar = sigstoreSidecars(output).find((path) => statIfThere(path) !== undefined)
   if (sidecar !== undefined)
     throw new RelError('sigstore_bundle_exists', `${sidecar} covers the manifest as it is`)
-  checkTreeIs(root, file.manifest)
+  await checkTreeIs(root, file.manifest, onProgress)
   return {root, output, file}
 }
 
-function checkTreeIs(root: string, manifest: BundleManifest): void {
+async function checkTreeIs(
+  root: string,
+  manifest: BundleManifest,
+  onProgress?: OnProgress,
+): Promise<void> {
   try {
-    verifyTree(root, manifest, isLeftover)
+    await verifyTree(root, manifest, {isIgnored: isLeftover, onProgress})
   } catch (error) {
     if (!(error instanceof RelError)) throw error
     const {details} = error

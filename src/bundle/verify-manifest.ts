@@ -1,3 +1,4 @@
+import {counted} from '../system/counted.ts'
 import {RelError} from '../system/error.ts'
 import {sha256Hex} from '../system/hash.ts'
 import {canonicalPieces} from '../trust/canonical-json.ts'
@@ -62,7 +63,7 @@ function fileOf({signature, signatures}: Candidate, manifest: BundleManifest): M
 
 function readCandidate(bytes: Uint8Array, policy: VerifyPolicy, onStep: OnStep): Candidate {
   const document = parseDocument(bytes)
-  onStep({check: 'json', detail: `${bytes.length} bytes of strict JSON`})
+  onStep({check: 'json', detail: `${counted(bytes.length, 'byte')} of strict JSON`})
   // the parsed JSON of a large bundle takes 50 MB, so nothing may hold on to it
   const {value, ...signatures} = document
   const {spec} = signatures
@@ -74,7 +75,10 @@ function readCandidate(bytes: Uint8Array, policy: VerifyPolicy, onStep: OnStep):
     return {...signatures, manifest: undefined, canonical, ...scopeOf(product, channel)}
   }
   const manifest = parseMeaning(document)
-  onStep({check: 'shape', detail: `${manifest.files.length} files, all paths inside the bundle`})
+  onStep({
+    check: 'shape',
+    detail: `${counted(manifest.files.length, 'file')}, all paths inside the bundle`,
+  })
   const {product = partsOfName(manifest.bundleName).product, channel} = manifest.rel ?? {}
   const canonical = canonicalBytes(manifest)
   return {...signatures, manifest, canonical, ...scopeOf(product, channel)}

@@ -1,10 +1,19 @@
-import type {Stats} from 'node:fs'
 import type {ErrorCode} from '../system/codes.ts'
 import {RelError} from '../system/error.ts'
-import {type FileHasher, type HashedFile, makeFileHasher} from './hash-tree.ts'
+import {
+  checkComplete,
+  digestAt,
+  type FileStatus,
+  type FileTable,
+  fileStates,
+  makeFileTable,
+  statusAt,
+  wantDigest,
+} from './file-table.ts'
+import {hashFiles, type OnProgress} from './hash-tree.ts'
 import type {BundleManifest, FileEntry} from './manifest.ts'
 import {shownPath} from './path-rules.ts'
-import {absoluteOf, checkUnchanged, type Listing, listTree} from './scan.ts'
+import {checkUnchanged, type Listing, listTree} from './scan.ts'
 
 /** One way in which a tree is not what its manifest says. */
 export type Difference = {
@@ -17,6 +26,12 @@ export type Difference = {
 /** Enough to see what happened; a tree that differs in more is not read to its end. */
 export const MAX_DIFFERENCES = 20
 
+export type VerifyOptions = {
+  /** Files that are not part of the tree. */
+  readonly isIgnored?: (path: string) => boolean
+  readonly onProgress?: OnProgress | undefined
+}
+
 export type TreeFacts = {readonly fileCount: number; readonly totalSize: number}
 
 /**
@@ -25,18 +40,18 @@ export type TreeFacts = {readonly fileCount: number; readonly totalSize: number}
  * code of the first difference by path, and up to 20 differences in its details. Only a signer,
  * who sweeps them, ignores what an interrupted run left.
  */
-export function verifyTree(
+export async function verifyTree(
   root: string,
   manifest: BundleManifest,
-  isIgnored: (path: string) => boolean = () => false,
-): TreeFacts {
+  {isIgnored = () => false, onProgress}: VerifyOptions = {},
+): Promise<TreeFacts> {
   const all = listTree(root)
   const listing = {...all, files: all.files.filter((path) => !isIgnored(path))}
   const found = [...compareNames(listing, manifest), ...compareLinks(listing, manifest)]
-  const facts = compareFiles(root, manifest, found)
+  const totalSize = await compareFiles(root, manifest, found, onProgress)
   if (found.length > 0) throw differencesError(found)
   checkUnchanged(root, listing.directories)
-  return facts
+  return {fileCount: manifest.files.length, totalSize}
 }
 
 /** The first difference decides the code; all of them are in the details. */
@@ -93,34 +108,49 @@ function hasFile(files: readonly FileEntry[], path: string): boolean {
 }
 
 /** Adds to `found` until there are enough differences. */
-function compareFiles(root: string, manifest: BundleManifest, found: Difference[]): TreeFacts {
-  const hasher = makeFileHasher()
+async function compareFiles(
+  root: string,
+  {files}: BundleManifest,
+  found: Difference[],
+  onProgress?: OnProgress,
+): Promise<number> {
   const known = new Set(found.map(({path}) => path))
-  let totalSize = 0
-  for (const entry of manifest.files) {
-    if (known.has(entry.path)) continue
-    if (found.length >= MAX_DIFFERENCES) break
-    const result = compareFile(root, entry, hasher)
-    if (typeof result === 'number') totalSize += result
-    else found.push(result)
-  }
-  return {fileCount: manifest.files.length, totalSize}
+  const entries = known.size === 0 ? files : files.filter(({path}) => !known.has(path))
+  const table = wantedTable(entries, MAX_DIFFERENCES - found.length)
+  const paths = entries.map(({path}) => path)
+  await hashFiles(root, paths, table, onProgress)
+  entries.forEach((entry, at) => {
+    const difference = differenceAt(table, at, entry)
+    if (difference !== undefined) found.push(difference)
+  })
+  if (found.length === 0) checkComplete(table)
+  return table.sizes.reduce((total, size) => total + size, 0)
 }
 
-/** The size of a file that is as signed, else the difference. */
-function compareFile(root: string, entry: FileEntry, hash: FileHasher): number | Difference {
+/** A row per file with what was signed of it; a D2 manifest signs neither sizes nor modes. */
+function wantedTable(entries: readonly FileEntry[], limit: number): FileTable {
+  const table = makeFileTable(entries.length, {compares: true, settles: false, limit})
+  entries.forEach(({sha256, size, mode}, at) => {
+    wantDigest(table, at, sha256)
+    if (size !== undefined) table.sizes[at] = size
+    if (mode !== undefined) table.modes[at] = Number.parseInt(mode, 8)
+  })
+  return table
+}
+
+/** Looks at the status of every file that was read, whatever became of its content. */
+function differenceAt(table: FileTable, at: number, entry: FileEntry): Difference | undefined {
   const {path} = entry
-  const result: HashedFile = hash(
-    absoluteOf(root, path),
-    (stat) => statusDifference(entry, stat) === undefined,
-  )
-  if (result.state === 'absent') return {path, code: 'file_absent', seen: 'missing'}
-  if (result.state === 'not_regular') return notRegular(path)
-  if (result.state === 'unsteady')
+  const state = table.states[at]
+  if (state === fileStates.pending) return undefined
+  if (state === fileStates.absent) return {path, code: 'file_absent', seen: 'missing'}
+  if (state === fileStates.irregular) return notRegular(path)
+  if (state === fileStates.unsteady)
     throw new RelError('tree_changed', `${shownPath(path)} was written to while it was read`)
-  if (result.state === 'skipped') return statusDifference(entry, result.stat) ?? notRegular(path)
-  if (result.sha256 === entry.sha256) return result.stat.size
-  const seen = `SHA-256 is ${result.sha256}, signed is ${entry.sha256}`
+  const difference = statusDifference(entry, statusAt(table, at))
+  if (difference !== undefined) return difference
+  if (state === fileStates.hashed) return undefined
+  const seen = `SHA-256 is ${digestAt(table, at)}, signed is ${entry.sha256}`
   return {path, code: 'file_digest_mismatch', seen}
 }
 
@@ -129,15 +159,15 @@ const NEVER = 0o7002
 
 export function statusDifference(
   {path, size, mode}: FileEntry,
-  stat: Stats,
+  stat: FileStatus,
 ): Difference | undefined {
   const bits = stat.mode & 0o7777
-  const octal = bits.toString(8).padStart(4, '0')
+  const octal = () => bits.toString(8).padStart(4, '0')
   if (stat.nlink !== 1)
     return {path, code: 'file_hardlinked', seen: `has ${stat.nlink} names (hard links), want 1`}
-  if ((bits & NEVER) !== 0) return {path, code: 'mode_forbidden', seen: `mode is ${octal}`}
+  if ((bits & NEVER) !== 0) return {path, code: 'mode_forbidden', seen: `mode is ${octal()}`}
   if (mode !== undefined && bits !== Number.parseInt(mode, 8))
-    return {path, code: 'mode_mismatch', seen: `mode is ${octal}, signed is ${mode}`}
+    return {path, code: 'mode_mismatch', seen: `mode is ${octal()}, signed is ${mode}`}
   if (size !== undefined && stat.size !== size)
     return {path, code: 'size_mismatch', seen: `${stat.size} bytes, signed are ${size}`}
   return undefined

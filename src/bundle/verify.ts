@@ -2,6 +2,7 @@ import {realpathSync} from 'node:fs'
 import {join} from 'node:path'
 import {RelError} from '../system/error.ts'
 import {fileError, readFileLimited, statIfThere} from '../system/files.ts'
+import type {OnProgress} from './hash-tree.ts'
 import {manifestLimits} from './manifest.ts'
 import {verifyManifestBytes} from './verify-manifest.ts'
 import type {OnStep, VerifiedBundle, VerifiedManifest, VerifyPolicy} from './verify-policy.ts'
@@ -9,6 +10,12 @@ import {verifyTree} from './verify-tree.ts'
 
 /** Sigstore bundles have 5 to 20 KB; certificates and proofs do not reach this. */
 const SIDECAR_BYTES = 256 * 1024
+
+/** Who is told how a verification goes. */
+export type VerifyWatch = {
+  readonly onStep?: OnStep | undefined
+  readonly onProgress?: OnProgress | undefined
+}
 
 export type BundleKind = 'tree' | 'archive' | 'file'
 
@@ -36,9 +43,9 @@ function isDirectory(path: string): boolean {
 export async function verifyBundle(
   path: string,
   policy: VerifyPolicy,
-  onStep?: OnStep,
+  {onStep, onProgress}: VerifyWatch = {},
 ): Promise<VerifiedBundle> {
-  if (kindOfPath(path) === 'tree') return verifyDirectory(path, policy, onStep)
+  if (kindOfPath(path) === 'tree') return verifyDirectory(path, policy, {onStep, onProgress})
   const {verifyArchive} = await import('./archive/verify-archive.ts')
   return verifyArchive(path, policy, onStep)
 }
@@ -47,12 +54,12 @@ export async function verifyBundle(
 export async function verifyDirectory(
   path: string,
   policy: VerifyPolicy,
-  onStep?: OnStep,
+  {onStep, onProgress}: VerifyWatch = {},
   manifestPath = join(path, 'manifest.json'),
 ): Promise<VerifiedBundle> {
   const root = realpathSync(path)
   const verified = await verifyManifestAt(manifestPath, policy, onStep)
-  const facts = verifyTree(root, verified.manifest)
+  const facts = await verifyTree(root, verified.manifest, {onProgress})
   onStep?.({check: 'files', detail: `${facts.fileCount} as signed, nothing missing, nothing more`})
   return {...verified, source: 'tree', ...facts}
 }

@@ -1,8 +1,10 @@
 import {formatOfName} from '../bundle/archive/archive-name.ts'
 import {applyPack, planPack} from '../bundle/archive/pack.ts'
+import {counted} from '../system/counted.ts'
 import type {Outcome} from './base-command.ts'
+import {type ProgressMode, withProgress} from './progress.ts'
 
-type Flags = {
+type Flags = ProgressMode & {
   readonly output: string
   readonly format?: 'tar' | 'tar.gz' | 'tar.zst' | undefined
   readonly level?: number | undefined
@@ -30,25 +32,23 @@ export async function packDirectory(directory: string, flags: Flags): Promise<Ou
     files: fileCount,
     tar_size: tarSize,
   }
-  const what = `${manifest.bundleName}: ${fileCount} files`
+  const what = `${manifest.bundleName}: ${counted(fileCount, 'file')}`
   if (flags['dry-run'])
     return {
       result: {...facts, dry_run: true},
       lines: [`would pack ${what} into ${output} (${format}, ${tarSize} bytes before compression)`],
     }
-  const written = await applyPack(plan)
+  const written = await withProgress(`Packing ${directory}`, flags, () => applyPack(plan))
   return {
     result: {
       ...facts,
       dry_run: false,
       size: written.size,
       sha256: written.sha256,
-      tar_sha256: written.tarSha256,
     },
     lines: [
       `✔ ${output}: ${what}, ${written.size} bytes`,
-      `  sha256 of the file: ${written.sha256}`,
-      `  sha256 of its tar:  ${written.tarSha256}`,
+      `  sha256: ${written.sha256}`,
     ],
     next: `rel verify ${output}`,
     undo: `rm ${output}`,

@@ -15,6 +15,7 @@ import {type SidecarForm, signSidecars} from '../bundle/sign-file.ts'
 import {sigstoreSidecars} from '../bundle/verify.ts'
 import {partsOfName} from '../bundle/version.ts'
 import {buildTime, systemTime} from '../system/clock.ts'
+import {counted} from '../system/counted.ts'
 import {RelError} from '../system/error.ts'
 import {fileError, statIfThere, writeFileAtomic} from '../system/files.ts'
 import type {JsonObject} from '../system/json.ts'
@@ -23,6 +24,7 @@ import {parseTime} from '../trust/expiry.ts'
 import type {Signer} from '../trust/signer.ts'
 import type {Outcome} from './base-command.ts'
 import {openSignerFromFlags} from './key-flags.ts'
+import {withProgress} from './progress.ts'
 import type {SignFlagValues} from './sign-flags.ts'
 
 /** `rel sign DIR`: a manifest over a tree. */
@@ -36,17 +38,19 @@ export async function signBundle(directory: string, flags: SignFlagValues): Prom
     legacy: flags.legacy,
     ...(flags.output === undefined ? {} : {output: flags.output}),
   }
-  if (flags['dry-run']) return dryRun(planSign(request), guessed)
+  const planned = () =>
+    withProgress(`Reading ${directory}`, flags, (onProgress) => planSign({...request, onProgress}))
+  if (flags['dry-run']) return dryRun(await planned(), guessed)
   const signer = await openSignerFromFlags(flags)
   try {
-    const plan = planSign(request)
+    const plan = await planned()
     const replaced = statIfThere(plan.output) !== undefined
     const signed = await applySign(plan, signer)
     const written = [signed.output, ...(await writeExtras(signed, signer, flags))]
     const chmod = plan.modeChanges.length
     const lines = [
       ...signedLines(signed, signer),
-      ...(chmod === 0 ? [] : [`  ${chmod} files changed to mode 0644 or 0755`]),
+      ...(chmod === 0 ? [] : [`  ${counted(chmod, 'file')} changed to mode 0644 or 0755`]),
     ]
     const undo = replaced || chmod > 0 ? {} : {undo: `rm ${written.join(' ')}`}
     return outcome({signed, lines: [...lines, ...guessed], written, directory, undo})
@@ -56,7 +60,9 @@ export async function signBundle(directory: string, flags: SignFlagValues): Prom
 }
 
 async function cosignBundle(directory: string, flags: SignFlagValues): Promise<Outcome> {
-  const plan = planCosign(directory, flags.output)
+  const plan = await withProgress(`Reading ${directory}`, flags, (onProgress) =>
+    planCosign(directory, flags.output, onProgress),
+  )
   const {manifest, signatures} = plan.file
   if (flags['dry-run']) {
     const line = `would add a signature to ${plan.output}, which has ${signatures.length}`
@@ -129,8 +135,8 @@ function signedLines({file, output}: Signed, signer: Signer): string[] {
 function summaryOf({bundleName, version, files, rel}: BundleManifest): string {
   const what =
     rel === undefined ? `${bundleName} (D2)` : `${rel.product} ${version}, channel ${rel.channel}`
-  const bytes = rel === undefined ? '' : `, ${rel.totalSize} bytes`
-  return `${what}: ${files.length} files${bytes}`
+  const bytes = rel === undefined ? '' : `, ${counted(rel.totalSize, 'byte')}`
+  return `${what}: ${counted(files.length, 'file')}${bytes}`
 }
 
 function dryRun(plan: SignPlan, guessed: readonly string[]): Outcome {

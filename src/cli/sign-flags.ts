@@ -1,6 +1,7 @@
 import {Flags, type Interfaces} from '@oclif/core'
 import {identitySignFlags} from './identity-flags.ts'
 import {keyFlags} from './key-flags.ts'
+import type {ProgressMode} from './progress.ts'
 
 /** What a signer says of a bundle. */
 const factFlags = {
@@ -103,5 +104,7 @@ export const signFlags = {
   }),
 }
 
-/** What oclif makes of signFlags, with the global --no-input. */
-export type SignFlagValues = Interfaces.InferredFlags<typeof signFlags> & {readonly input: boolean}
+/** What oclif makes of signFlags, with the global flags that it reads. */
+export type SignFlagValues = Interfaces.InferredFlags<typeof signFlags> & {
+  readonly input: boolean
+} & ProgressMode

@@ -1,18 +1,22 @@
 import {unpackArchive} from '../bundle/archive/unpack.ts'
 import {verifyArchive} from '../bundle/archive/verify-archive.ts'
+import {counted} from '../system/counted.ts'
 import {shortId} from '../trust/envelope.ts'
 import type {Outcome} from './base-command.ts'
+import {type ProgressMode, withProgress} from './progress.ts'
 import {type VerifyFlagValues, verifyPolicyFromFlags} from './verify-flags.ts'
 
-type Flags = VerifyFlagValues & {readonly directory: string; readonly 'dry-run': boolean}
+type Flags = VerifyFlagValues &
+  ProgressMode & {readonly directory: string; readonly 'dry-run': boolean}
 
 /** `rel unpack`: one pass that verifies and writes, or, as a dry run, only verifies. */
 export async function unpackPath(archive: string, flags: Flags): Promise<Outcome> {
   const policy = await verifyPolicyFromFlags(flags, process.env)
   const isDry = flags['dry-run']
-  const verified = isDry
-    ? await verifyArchive(archive, policy)
-    : await unpackArchive(archive, flags.directory, policy)
+  const title = `${isDry ? 'Verifying' : 'Unpacking'} ${archive}`
+  const verified = await withProgress(title, flags, () =>
+    isDry ? verifyArchive(archive, policy) : unpackArchive(archive, flags.directory, policy),
+  )
   const {manifest, fileCount, totalSize, signedBy, identities} = verified
   const who = signedBy.map((id) => `${policy.trust.nameOf(id) ?? 'key'} (${shortId(id)})`)
   const {directory} = flags
@@ -32,7 +36,7 @@ export async function unpackPath(archive: string, flags: Flags): Promise<Outcome
     lines: [
       `✔ ${isDry ? 'would unpack' : 'unpacked'} ${manifest.bundleName} into ${directory}`,
       ...[...who, ...identities.map((id) => `identity ${id}`)].map((name) => `✔ signed by ${name}`),
-      `✔ ${fileCount} files, ${totalSize} bytes, exactly as signed`,
+      `✔ ${counted(fileCount, 'file')}, ${counted(totalSize, 'byte')}, exactly as signed`,
     ],
     ...(isDry ? {} : {undo: `rm -r ${directory}`}),
   }

@@ -1,16 +1,20 @@
 import {kindOfPath, verifyBundle, verifyDirectory} from '../bundle/verify.ts'
 import {verifyFile} from '../bundle/verify-file.ts'
 import type {VerifiedBundle, VerifyPolicy, VerifyStep} from '../bundle/verify-policy.ts'
+import {counted} from '../system/counted.ts'
 import type {JsonObject} from '../system/json.ts'
 import {shortId} from '../trust/envelope.ts'
 import type {Outcome} from './base-command.ts'
+import {printMessages} from './output.ts'
+import {type ProgressMode, withProgress} from './progress.ts'
 import {type VerifyFlagValues, verifyPolicyFromFlags} from './verify-flags.ts'
 
-type Flags = VerifyFlagValues & {
-  readonly explain: boolean
-  readonly detached: boolean
-  readonly manifest?: string | undefined
-}
+type Flags = VerifyFlagValues &
+  ProgressMode & {
+    readonly explain: boolean
+    readonly detached: boolean
+    readonly manifest?: string | undefined
+  }
 
 /** `rel verify`: one verdict on a directory, an archive, or a file with a detached signature. */
 export async function verifyPath(path: string, flags: Flags): Promise<Outcome> {
@@ -19,13 +23,15 @@ export async function verifyPath(path: string, flags: Flags): Promise<Outcome> {
   const steps: VerifyStep[] = []
   const onStep = (step: VerifyStep) => {
     steps.push(step)
-    if (flags.explain) process.stderr.write(`  ${steps.length}. ${step.check}: ${step.detail}\n`)
+    if (flags.explain) printMessages([`  ${steps.length}. ${step.check}: ${step.detail}`])
   }
-  if (isFile) return fileOutcome(path, verifyFile(path, policy, onStep), policy)
-  const verified =
-    flags.manifest === undefined
-      ? await verifyBundle(path, policy, onStep)
-      : await verifyDirectory(path, policy, onStep, flags.manifest)
+  const {manifest} = flags
+  if (isFile) return fileOutcome(path, await verifyFile(path, policy, onStep), policy)
+  const verified = await withProgress(`Verifying ${path}`, flags, (onProgress) =>
+    manifest === undefined
+      ? verifyBundle(path, policy, {onStep, onProgress})
+      : verifyDirectory(path, policy, {onStep, onProgress}, manifest),
+  )
   return bundleOutcome(path, verified, policy, flags.explain ? steps : [])
 }
 
@@ -60,7 +66,7 @@ function bundleOutcome(
   const lines = [
     `✔ ${path}: ${product} ${manifest.version}${channel === undefined ? '' : `, channel ${channel}`}`,
     ...who.map((name) => `✔ signed by ${name}`),
-    `✔ ${fileCount} files, ${totalSize} bytes, exactly as signed`,
+    `✔ ${counted(fileCount, 'file')}, ${counted(totalSize, 'byte')}, exactly as signed`,
   ]
   const warnings =
     manifest.rel === undefined
@@ -83,7 +89,7 @@ function fileOutcome(
   return {
     result: {source: 'file', form, sha256, size, signed_by: signedBy, label},
     lines: [
-      `✔ ${path}: ${size} bytes, ${form} is valid`,
+      `✔ ${path}: ${counted(size, 'byte')}, ${form} is valid`,
       ...signersOf(signedBy, policy).map((name) => `✔ signed by ${name}`),
       ...said.map(([key, value]) => `  ${key}: ${value}`),
     ],

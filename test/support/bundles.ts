@@ -77,7 +77,7 @@ export async function signTree(
   more: Partial<BundleFacts> = {},
   signer: Signer = testSigner(),
 ): Promise<Signed> {
-  const plan = planSign({
+  const plan = await planSign({
     directory,
     facts: {...facts, ...more},
     rules: {allowLinks: true, normaliseModes: false},

@@ -25,7 +25,9 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'archive/second-reader',
     'archive/staging',
     'archive/unpack',
+    'hash-file',
     'hash-tree',
+    'hash-worker',
     'inspect',
     'read-tree',
     'scan',
@@ -33,7 +35,6 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'sign-file',
     'uuid',
     'verify',
-    'verify-tree',
   ],
   trust: [
     'anchor-store',

@@ -4,24 +4,26 @@ import {diffManifests, isSameContent} from '../../../src/bundle/diff.ts'
 import {planSign} from '../../../src/bundle/sign.ts'
 import {d2Files, facts, makeTree} from '../../support/bundles.ts'
 
-const manifestOf = (files: Record<string, string>, more: Partial<typeof facts> = {}) =>
-  planSign({
-    directory: makeTree(files),
-    facts: {...facts, ...more},
-    rules: {allowLinks: false, normaliseModes: false},
-    legacy: true,
-  }).manifest
+const manifestOf = async (files: Record<string, string>, more: Partial<typeof facts> = {}) =>
+  (
+    await planSign({
+      directory: makeTree(files),
+      facts: {...facts, ...more},
+      rules: {allowLinks: false, normaliseModes: false},
+      legacy: true,
+    })
+  ).manifest
 
-test('the same bundle signed later does not differ', () => {
-  const before = manifestOf(d2Files)
-  const after = manifestOf(d2Files, {timestamp: facts.timestamp + 1, sequence: 43})
+test('the same bundle signed later does not differ', async () => {
+  const before = await manifestOf(d2Files)
+  const after = await manifestOf(d2Files, {timestamp: facts.timestamp + 1, sequence: 43})
   assert.ok(isSameContent(diffManifests(before, after)))
 })
 
-test('names what was added, removed and changed, with sizes and permissions', () => {
+test('names what was added, removed and changed, with sizes and permissions', async () => {
   const {'config.toml': _, ...rest} = d2Files
-  const before = manifestOf(d2Files)
-  const after = manifestOf({...rest, 'main.py': 'other', 'new.txt': 'x'}, {version: '1.5.0'})
+  const before = await manifestOf(d2Files)
+  const after = await manifestOf({...rest, 'main.py': 'other', 'new.txt': 'x'}, {version: '1.5.0'})
   const [entry] = after.files.filter(({path}) => path === 'run.sh')
   const files = after.files.map((file) =>
     file === entry ? ({...file, mode: '0644'} as const) : file,
@@ -44,8 +46,8 @@ test('names what was added, removed and changed, with sizes and permissions', ()
   assert.is(diff.sizeDelta, 5 - 14 + 1 - 19)
 })
 
-test('every signed fact and every link is told', () => {
-  const before = manifestOf(d2Files)
+test('every signed fact and every link is told', async () => {
+  const before = await manifestOf(d2Files)
   const rel = before.rel
   if (rel === undefined) throw new Error('the fixture has no rel section')
   const links = [{path: 'l', target: 'main.py'}]

@@ -64,10 +64,10 @@ test('the same input and time give the same bytes, also over an earlier manifest
   assert.equal(manifestOf(other), first)
 })
 
-test('planning writes nothing', () => {
+test('planning writes nothing', async () => {
   const root = makeTree(d2Files)
   const before = readdirSync(root)
-  const plan = planSign(request(root))
+  const plan = await planSign(request(root))
   assert.is(plan.manifest.files.length, 4)
   assert.equal(readdirSync(root), before)
 })
@@ -114,10 +114,10 @@ const refusals: readonly (readonly [string, ErrorCode, (root: string) => void, M
 ]
 
 for (const [name, code, prepare, more] of refusals)
-  test(`refuses ${name} with ${code}`, () => {
+  test(`refuses ${name} with ${code}`, async () => {
     const root = makeTree(d2Files)
     prepare(root)
-    throwsCode(() => planSign(request(root, more)), code)
+    await rejectsCode(() => planSign(request(root, more)), code)
     assert.not(existsSync(join(root, 'manifest.json')))
   })
 
@@ -133,9 +133,9 @@ test('nothing is signed whose manifest would be too long to be read again', () =
   assert.is(buildManifest(facts, files.slice(0, 1000), []).files.length, 1000)
 })
 
-test('an empty directory, and none, are refused', () => {
-  throwsCode(() => planSign(request(temporaryFolder())), 'files_empty')
-  throwsCode(() => planSign(request(join(temporaryFolder(), 'x'))), 'file_missing')
+test('an empty directory, and none, are refused', async () => {
+  await rejectsCode(() => planSign(request(temporaryFolder())), 'files_empty')
+  await rejectsCode(() => planSign(request(join(temporaryFolder(), 'x'))), 'file_missing')
 })
 
 test('names beyond ASCII are signed when asked for', async () => {
@@ -148,7 +148,7 @@ test('modes are made normal when asked for, and the plan says which', async () =
   const root = makeTree(d2Files)
   chmodSync(join(root, 'main.py'), 0o664)
   chmodSync(join(root, 'run.sh'), 0o6775)
-  const plan = planSign(request(root, {normaliseModes: true}))
+  const plan = await planSign(request(root, {normaliseModes: true}))
   assert.equal(plan.modeChanges, [
     {path: 'main.py', from: '0664', to: '0644'},
     {path: 'run.sh', from: '6775', to: '0755'},
@@ -163,7 +163,7 @@ test('what an interrupted run left is no part of the bundle, and is swept', asyn
   const root = makeTree(d2Files)
   const name = '.manifest.json.0123456789abcdef.rel-tmp'
   writeFileSync(join(root, name), 'half')
-  const plan = planSign(request(root))
+  const plan = await planSign(request(root))
   assert.ok(existsSync(join(root, name)), 'planning sweeps nothing')
   await applySign(plan, testSigner())
   assert.not(existsSync(join(root, name)))
@@ -173,39 +173,42 @@ test('what an interrupted run left is no part of the bundle, and is swept', asyn
 test('the manifest may be kept elsewhere, but inside only under its own name', async () => {
   const root = makeTree(d2Files)
   const output = join(temporaryFolder(), 'edge.json')
-  await applySign(planSign(request(root, {output})), testSigner())
+  await applySign(await planSign(request(root, {output})), testSigner())
   assert.not(existsSync(join(root, 'manifest.json')))
   assert.ok(existsSync(output))
-  throwsCode(() => planSign(request(root, {output: join(root, 'other.json')})), 'usage_invalid')
+  await rejectsCode(
+    () => planSign(request(root, {output: join(root, 'other.json')})),
+    'usage_invalid',
+  )
   const inside = join(root, 'adapters/manifest.json')
-  throwsCode(() => planSign(request(root, {output: inside})), 'usage_invalid')
+  await rejectsCode(() => planSign(request(root, {output: inside})), 'usage_invalid')
 })
 
 test('a signer that takes short messages only makes no D2 signature, and says so', async () => {
   const root = makeTree(d2Files)
-  const signed = await applySign(planSign(request(root)), testSigner(1, 116))
+  const signed = await applySign(await planSign(request(root)), testSigner(1, 116))
   assert.is(signed.file.signature, undefined)
   assert.is(signed.warnings.length, 1)
   await verifyBundle(root, policy)
-  const d2 = planSign(request(root, {d2: true}))
+  const d2 = await planSign(request(root, {d2: true}))
   await rejectsCode(() => applySign(d2, testSigner(1, 116)), 'usage_invalid')
 })
 
 test('a signer that lies is found out', async () => {
   const root = makeTree(d2Files)
   const liar = {...testSigner(), sign: testSigner(2).sign}
-  await rejectsCode(() => applySign(planSign(request(root)), liar), 'signature_invalid')
+  await rejectsCode(async () => applySign(await planSign(request(root)), liar), 'signature_invalid')
   assert.not(existsSync(join(root, 'manifest.json')))
 })
 
 test('a further signature is added to the same content, and once', async () => {
   const root = makeTree(d2Files)
   await signTree(root)
-  await applyCosign(planCosign(root), testSigner(2))
+  await applyCosign(await planCosign(root), testSigner(2))
   const both = [testSigner().publicKey, testSigner(2).publicKey]
   await verifyBundle(root, policyOf(both, {threshold: 2}))
   const bytes = manifestOf(root)
-  const again = await applyCosign(planCosign(root), testSigner(2))
+  const again = await applyCosign(await planCosign(root), testSigner(2))
   assert.equal(manifestOf(root), bytes)
   assert.is(again.warnings.length, 1)
 })
@@ -216,17 +219,17 @@ test('what an interrupted run left does not stand in the way of a further signat
   const name = '.manifest.json.0123456789abcdef.rel-tmp'
   writeFileSync(join(root, name), 'half')
   await rejectsCode(() => verifyBundle(root, policy), 'file_unlisted')
-  await applyCosign(planCosign(root), testSigner(2))
+  await applyCosign(await planCosign(root), testSigner(2))
   assert.not(existsSync(join(root, name)))
   await verifyBundle(root, policy)
 })
 
 test('no further signature on files that are not those of the manifest', async () => {
   const root = makeTree(d2Files)
-  throwsCode(() => planCosign(root), 'manifest_missing')
+  await rejectsCode(() => planCosign(root), 'manifest_missing')
   await signTree(root)
   appendFileSync(join(root, 'main.py'), 'x')
-  throwsCode(() => planCosign(root), 'bundle_mismatch')
+  await rejectsCode(() => planCosign(root), 'bundle_mismatch')
 })
 
 test('no further signature under a Sigstore bundle, nor on a D2 manifest', async () => {
@@ -234,16 +237,16 @@ test('no further signature under a Sigstore bundle, nor on a D2 manifest', async
     const root = makeTree(d2Files)
     await signTree(root)
     addFile(root, name, '{}')
-    throwsCode(() => planCosign(root), 'sigstore_bundle_exists')
+    await rejectsCode(() => planCosign(root), 'sigstore_bundle_exists')
   }
   const d2 = makeTree(d2Files)
   await signTree(d2, {d2: true})
-  throwsCode(() => planCosign(d2), 'legacy_refused')
+  await rejectsCode(() => planCosign(d2), 'legacy_refused')
 })
 
 /** On a busy machine the other thread may sleep through one attempt, not through all of them. */
-function planUntilRefused(root: string): void {
-  for (let attempt = 0; attempt < 20; attempt++) planSign(request(root))
+async function planUntilRefused(root: string): Promise<void> {
+  for (let attempt = 0; attempt < 20; attempt++) await planSign(request(root))
 }
 
 /** What another process does to a tree while it is read, again and again. */
@@ -271,7 +274,7 @@ for (let n = 1; Atomics.load(counts, 0) === 0; n++) { ${code}; Atomics.store(cou
     const worker = new Worker(source, {eval: true, workerData: {root, flag}})
     try {
       while (Atomics.load(counts, 1) === 0) await new Promise((done) => setTimeout(done, 1))
-      throwsCode(() => planUntilRefused(root), 'tree_changed')
+      await rejectsCode(() => planUntilRefused(root), 'tree_changed')
     } finally {
       Atomics.store(counts, 0, 1)
       await new Promise((done) => worker.once('exit', done))
