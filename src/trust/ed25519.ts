@@ -68,10 +68,13 @@ export function publicKeyFromRaw(raw: Uint8Array): PublicKey {
  * The rel-strict profile: canonical A and R, neither of small order, S < L, cofactorless equation.
  * Node 22 accepts small-order keys for every message, so node:crypto alone is not enough;
  * with the point check before it, every supported Node gives the verdicts of libsodium.
+ * Of R only its order is looked at: node:crypto (RFC 8032 5.1.7 with the equation in bytes) compares
+ * the canonical encoding of [S]B - [k]A with R, and no other string of bytes, point or not, equals
+ * that (docs/decisions/start-up.md).
  */
 export function verifyEd25519(key: PublicKey, message: Uint8Array, signature: Uint8Array): boolean {
   if (signature.length !== SIGNATURE_BYTES) return false
-  if (!isStrongPoint(signature.subarray(0, 32))) return false
+  if (isSmallOrder(signature.subarray(0, 32))) return false
   return verify(null, message, key.object, signature)
 }
 
@@ -87,11 +90,32 @@ export function isPrimeOrderPoint(raw: Uint8Array): boolean {
   }
 }
 
-/** RFC 8032 5.1.3 decoding without ZIP215's leniency, and 8p is not the identity. */
+/** RFC 8032 5.1.3 decoding without ZIP215's leniency, and not of small order. */
 function isStrongPoint(encoded: Uint8Array): boolean {
+  if (isSmallOrder(encoded)) return false
   try {
-    return !Point.fromBytes(Uint8Array.from(encoded), false).isSmallOrder()
+    Point.fromBytes(Uint8Array.from(encoded), false)
+    return true
   } catch {
     return false
   }
+}
+
+/**
+ * The y of the eight points of small order, little-endian: identity; order 2; order 4; order 8,
+ * twice. x and -x have the same y, so the sign bit is not part of it.
+ */
+const SMALL_ORDER_Y = [
+  `01${'00'.repeat(31)}`,
+  `ec${'ff'.repeat(30)}7f`,
+  '00'.repeat(32),
+  'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
+  '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
+].map((hex) => Buffer.from(hex, 'hex'))
+
+/** Whether canonical bytes encode one of the eight points whose order divides 8. */
+function isSmallOrder(encoded: Uint8Array): boolean {
+  const y = Buffer.from(encoded)
+  y[31] = (y[31] ?? 0) & 0x7f
+  return SMALL_ORDER_Y.some((small) => small.equals(y))
 }

@@ -1,8 +1,8 @@
 import {execFileSync} from 'node:child_process'
-import {sign} from 'node:crypto'
+import {sign, verify} from 'node:crypto'
 import {existsSync} from 'node:fs'
 import {fileURLToPath} from 'node:url'
-import {hashes, verify as nobleVerify} from '@noble/ed25519'
+import {hashes, verify as nobleVerify, Point, utils} from '@noble/ed25519'
 import {sha512 as nobleSha512} from '@noble/hashes/sha2.js'
 import fc from 'fast-check'
 import {test} from 'uvu'
@@ -138,6 +138,70 @@ test('keys that were generated are points of prime order', () => {
     {numRuns: 30},
   )
   assert.not(isPrimeOrderPoint(bytes(readCases('speccheck.json')[3]?.pk ?? '')), 'mixed order')
+})
+
+/** The eight points of small order, as noble computes them from one of order 8. */
+function torsionPoints(): Uint8Array[] {
+  const generator = Point.fromBytes(bytes(WEAK[4]?.[1] ?? ''), false)
+  let point = Point.ZERO
+  return Array.from({length: 8}, () => {
+    point = point.add(generator)
+    return point.toBytes()
+  })
+}
+
+test('every point of small order is refused as a key and as R, whatever its sign bit', () => {
+  const {publicKey} = keyPairOf(Buffer.alloc(32, 7))
+  const points = torsionPoints()
+  assert.is(new Set(points.map((point) => Buffer.from(point).toString('hex'))).size, 8)
+  for (const point of points) {
+    throwsCode(() => publicKeyFromRaw(point), 'key_weak')
+    assert.not(verifyEd25519(publicKey, bytes(''), Buffer.concat([point, Buffer.alloc(32)])))
+  }
+})
+
+/** A signature by the holder of the key in which [S]B - [k]A is the identity, and R these bytes. */
+function identitySignature(seed: Uint8Array, message: Uint8Array, r: Uint8Array): Buffer {
+  const {scalar, pointBytes} = utils.getExtendedPublicKey(seed)
+  const digest = nobleSha512(Buffer.concat([r, pointBytes, message]))
+  const order = Point.CURVE().n
+  const k = BigInt(`0x${Buffer.from(digest).reverse().toString('hex')}`) % order
+  const s = ((k * scalar) % order).toString(16).padStart(64, '0')
+  return Buffer.concat([r, bytes(s).reverse()])
+}
+
+test('R: node:crypto takes no other encoding of the identity, and rel takes none at all', () => {
+  const seed = Buffer.alloc(32, 9)
+  const message = Buffer.from('message')
+  const {publicKey} = keyPairOf(seed)
+  const encodings = {
+    canonical: WEAK[0]?.[1],
+    'y = p + 1': WEAK[7]?.[1],
+    'minus 0': WEAK[8]?.[1],
+  }
+  for (const [name, hex = ''] of Object.entries(encodings)) {
+    const signature = identitySignature(seed, message, bytes(hex))
+    // this makes a check of the encoding of R superfluous; the canonical one passes on Node 22 and 24
+    if (name !== 'canonical') assert.not(verify(null, message, publicKey.object, signature), name)
+    assert.not(verifyEd25519(publicKey, message, signature), name)
+  }
+})
+
+test('R: the verdicts are those of decoding it with noble first', () => {
+  const cases = ['rfc8032.json', 'wycheproof-ed25519.json', 'speccheck.json'].flatMap(readCases)
+  const decodes = (r: Uint8Array) => {
+    try {
+      return !Point.fromBytes(Uint8Array.from(r), false).isSmallOrder()
+    } catch {
+      return false
+    }
+  }
+  const accepted = cases.filter((vector) => verdict(vector) === 'V')
+  assert.is(accepted.length, 5 + 88 + 1)
+  for (const {sig} of accepted) assert.ok(decodes(bytes(sig).subarray(0, 32)))
+  const odd = WEAK.map(([, hex]) => hex)
+  for (const {pk, msg, sig} of accepted)
+    for (const r of odd) assert.is(verdict({pk, msg, sig: r + sig.slice(64)}), 'X')
 })
 
 function signWith(seed: Uint8Array, message: Uint8Array): Uint8Array {
