@@ -15,20 +15,29 @@ function isSupported(version) {
   return parts[1] > least[0] || (parts[1] === least[0] && parts[2] >= least[1])
 }
 
-function refuseOldNode() {
-  const message = `Node.js ${process.versions.node} at ${process.execPath} is too old`
-  const hint = 'install Node.js ^22.22.2, ^24.15.0 or >= 26, or set REL_NODE to its path'
+/** A refusal before there is a program that could print it. */
+function refuse(code, message, hint) {
   if (process.argv.indexOf('--json') === -1) {
-    console.error(`✖ node_unsupported: ${message}\n  Fix: ${hint}`)
+    console.error(`✖ ${code}: ${message}\n  Fix: ${hint}`)
   } else {
-    const error = {code: 'node_unsupported', message: message, hint: hint}
-    error.docs = 'docs/error-codes.md#node_unsupported'
+    const error = {code: code, message: message, hint: hint}
+    error.docs = `docs/error-codes.md#${code}`
     error.exit = 28
     error.details = {}
     const document = {schema_version: 1, ok: false, command: null, error: error, warnings: []}
     console.log(JSON.stringify(document, null, 2))
   }
   process.exitCode = 28
+}
+
+function refuseOldNode() {
+  const message = `Node.js ${process.versions.node} at ${process.execPath} is too old`
+  const hint = 'install Node.js ^22.22.2, ^24.15.0 or >= 26, or set REL_NODE to its path'
+  refuse('node_unsupported', message, hint)
+}
+
+function refuseBrokenPackage(program) {
+  refuse('package_incomplete', `${program} is missing`, 'install rel again')
 }
 
 /**
@@ -48,7 +57,7 @@ function isPrivate(folder) {
 }
 
 /** Node's default cache is a folder in /tmp that anybody may have made first (docs/decisions/start-up.md). */
-function useCompileCache() {
+function privateCache() {
   if (process.env.NODE_COMPILE_CACHE || process.env.NODE_DISABLE_COMPILE_CACHE) return
   const home = process.env.HOME || ''
   const base = process.env.XDG_CACHE_HOME || (home && path.join(home, '.cache'))
@@ -56,10 +65,79 @@ function useCompileCache() {
   const folder = path.join(base, 'rel', 'compile')
   try {
     if (!fs.existsSync(folder)) fs.mkdirSync(folder, {recursive: true, mode: 0o700})
-    if (isPrivate(fs.realpathSync(folder))) require('node:module').enableCompileCache(folder)
+    if (isPrivate(fs.realpathSync(folder))) return folder
   } catch {
     // a cache that cannot be made costs milliseconds, not the command
   }
+}
+
+/**
+ * The cache of one command and Node.js. A word that is no command makes no file: only a run that
+ * ended with 0 is kept.
+ */
+function cacheFile(folder) {
+  const words = process.argv.slice(2)
+  const word = words.find((given) => given[0] !== '-')
+  const asksHelp = word === undefined || words.some((given) => given === '--help' || given === '-h')
+  const name = asksHelp ? 'help' : word
+  if (!/^[a-z]{1,16}$/.test(name)) return undefined
+  return path.join(folder, `${process.version}-${process.arch}-${name}`)
+}
+
+/** What a cache must have been made of, 128 bytes: V8 itself compares no more than the length. */
+function sourceStamp(program, source) {
+  const {mtimeMs} = fs.statSync(program)
+  return Buffer.from(`${source.slice(0, 72)} ${source.length} ${mtimeMs}`.slice(0, 128).padEnd(128))
+}
+
+function readCache(file, stamp) {
+  try {
+    const found = fs.readFileSync(file)
+    return found.subarray(0, 128).equals(stamp) ? found.subarray(128) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function writeCache(file, pieces) {
+  const temporary = `${file}.${process.pid}`
+  try {
+    const handle = fs.openSync(temporary, 'wx', 0o600)
+    try {
+      fs.writevSync(handle, pieces)
+      fs.fsyncSync(handle) // V8 does not notice a file that a crash has left half empty
+    } finally {
+      fs.closeSync(handle)
+    }
+    fs.renameSync(temporary, file)
+  } catch {
+    fs.rmSync(temporary, {force: true})
+  }
+}
+
+/**
+ * The exports of the built program. Node's compile cache holds a module as it is before it runs,
+ * so that every function is compiled again in every run; this one is made after the run.
+ */
+function loadProgram(program, folder) {
+  const vm = require('node:vm')
+  const text = fs.readFileSync(program, 'latin1') // scripts/build.ts writes nothing but ASCII
+  const source = `(function (exports, require, module, __filename, __dirname) {${text}\n})`
+  const file = folder && cacheFile(folder)
+  const stamp = file && sourceStamp(program, text)
+  const script = new vm.Script(source, {
+    filename: program,
+    cachedData: file && readCache(file, stamp),
+    importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+  })
+  if (file && script.cachedDataRejected !== false)
+    process.on('exit', (code) => {
+      if (code === 0) writeCache(file, [stamp, script.createCachedData()])
+    })
+  const module = {exports: {}}
+  const require_ = require('node:module').createRequire(program)
+  script.runInThisContext()(module.exports, require_, module, program, path.dirname(program))
+  return module.exports
 }
 
 /** Newest change of a file or folder below `folder`: a removed file changes its folder. */
@@ -81,7 +159,8 @@ function runsBuild(program) {
   return facts < built && newestChange(sources) < built
 }
 
-function runSources() {
+function runSources(folder) {
+  if (folder) require('node:module').enableCompileCache(folder)
   // Node.js 22 announces type stripping on every run
   if (/^22\./.test(process.versions.node)) process.removeAllListeners('warning')
   import('./dev.ts')
@@ -102,10 +181,11 @@ function printVersion() {
 function start() {
   if (!isSupported(process.versions.node)) return refuseOldNode()
   if (asksVersion(process.argv.slice(2))) return printVersion()
-  useCompileCache()
   const program = path.join(root, 'dist', 'rel.cjs')
-  if (runsBuild(program)) require(program).start(root)
-  else runSources()
+  const folder = privateCache()
+  if (!runsBuild(program)) return runSources(folder)
+  if (!fs.existsSync(program)) return refuseBrokenPackage(program)
+  loadProgram(program, folder).start(root)
 }
 
 start()

@@ -1,7 +1,19 @@
-import {cpSync, mkdirSync, statSync, symlinkSync, utimesSync, writeFileSync} from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
+import {exitCodeOf} from '../../src/system/codes.ts'
 import {builtPackage} from '../support/built.ts'
 import {run} from '../support/rel.ts'
 import {temporaryFolder} from '../support/tmp.ts'
@@ -112,21 +124,83 @@ test('without REL_NODE it takes the node package beside it, then PATH', async ()
   assert.is((await run(rel, ['x'], {env})).stdout, 'from package\n')
 })
 
+test('a package without its program says so', async () => {
+  const root = fakePackage()
+  const rel = await withLauncher(root)
+  rmSync(join(root, 'dist'), {recursive: true})
+  const ran = await run(rel, ['x'])
+  assert.is(ran.code, exitCodeOf('package_incomplete'))
+  assert.match(ran.stderr, /✖ package_incomplete: .*dist\/rel\.cjs is missing\n {2}Fix: /)
+  const json = JSON.parse((await run(rel, ['x', '--json'])).stdout)
+  assert.is(json.error.code, 'package_incomplete')
+})
+
+/** The compile caches of a home, by name. */
+function cachesIn(home: string): string[] {
+  return readdirSync(join(home, '.cache/rel/compile')).filter((name) => name.startsWith('v'))
+}
+
 test('the compile cache is private, and not used where others could write', async () => {
   const root = await builtPackage()
   const rel = join(root, 'bin', 'rel')
   const home = temporaryFolder()
   await run(rel, ['explain'], {env: {HOME: home}})
-  const cache = join(home, '.cache/rel/compile')
-  assert.is(statSync(cache).mode & 0o777, 0o700)
-  assert.ok(statSync(cache).nlink > 2, 'the cache holds nothing')
+  const [name = '', ...others] = cachesIn(home)
+  assert.match(name, /^v[0-9.]+-\w+-explain$/)
+  assert.equal(others, [])
+  assert.is(statSync(join(home, '.cache/rel/compile')).mode & 0o777, 0o700)
+  assert.is(statSync(join(home, '.cache/rel/compile', name)).mode & 0o777, 0o600)
   const open = join(temporaryFolder(), 'open')
-  mkdirSync(open)
   mkdirSync(join(open, 'rel/compile'), {recursive: true})
-  const {chmodSync, readdirSync} = await import('node:fs')
   chmodSync(join(open, 'rel'), 0o777)
   await run(rel, ['explain'], {env: {XDG_CACHE_HOME: open}})
   assert.equal(readdirSync(join(open, 'rel/compile')), [])
+})
+
+test('the compile cache is made by a run that succeeds, and by none after it', async () => {
+  const rel = join(await builtPackage(), 'bin', 'rel')
+  const home = temporaryFolder()
+  const env = {HOME: home}
+  for (const words of [['nonsense'], ['explain', 'nonsense'], ['../../x'], ['-q']])
+    await run(rel, words, {env})
+  assert.equal(
+    cachesIn(home).filter((name) => !name.endsWith('-help')),
+    [],
+  )
+  const first = await run(rel, ['explain', 'key_weak'], {env})
+  const [name = ''] = cachesIn(home).filter((found) => found.endsWith('-explain'))
+  const file = join(home, '.cache/rel/compile', name)
+  const {ino} = statSync(file)
+  const second = await run(rel, ['explain', 'key_weak'], {env})
+  assert.equal(second, first)
+  assert.is(statSync(file).ino, ino)
+})
+
+test('a compile cache of another program, or one cut short, is made again', async () => {
+  const root = fakePackage()
+  const rel = await withLauncher(root)
+  const home = temporaryFolder()
+  const program = join(root, 'dist/rel.cjs')
+  const says = async () => (await run(rel, ['x'], {env: {HOME: home}})).stdout
+  assert.is(await says(), 'built x\n')
+  const [name = ''] = cachesIn(home)
+  const file = join(home, '.cache/rel/compile', name)
+  const made = readFileSync(file)
+  const text = readFileSync(program, 'utf8').replace('"built"', '"BUILT"') // of the same length
+  writeFileSync(program, text)
+  assert.is(await says(), 'BUILT x\n')
+  assert.not.equal(readFileSync(file), made)
+  for (const length of [0, 100, 128, 200, made.length - 1]) {
+    writeFileSync(file, readFileSync(file).subarray(0, length))
+    assert.is(await says(), 'BUILT x\n', `${length}`)
+    assert.is(readFileSync(file).length, made.length, `${length}`)
+  }
+})
+
+test('without a home, or where nothing can be written, there is no compile cache', async () => {
+  const rel = await withLauncher(fakePackage())
+  for (const env of [{HOME: ''}, {HOME: 'relative'}, {HOME: '/dev/null'}])
+    assert.is((await run(rel, ['x'], {env: {...env, XDG_CACHE_HOME: ''}})).stdout, 'built x\n')
 })
 
 test.run()

@@ -52,6 +52,12 @@ export const cliCodes = {
     cause: 'rel needs Node.js ^22.22.2, ^24.15.0 or >= 26 and found none.',
     fix: 'Install a newer Node.js, or name one in REL_NODE.',
   },
+  package_incomplete: {
+    exit: 'local',
+    title: 'rel itself is not complete',
+    cause: 'A file of the installed package is missing: the installation stopped halfway.',
+    fix: 'Install rel again.',
+  },
   input_required: {
     exit: 'usage',
     title: 'an answer is needed and nobody can be asked',
