@@ -1,5 +1,6 @@
 import {counted} from '../system/counted.ts'
 import {RelError} from '../system/error.ts'
+import {freeMemory} from '../system/free-memory.ts'
 import {sha256Hex} from '../system/hash.ts'
 import {canonicalPieces} from '../trust/canonical-json.ts'
 import {type PublicKey, verifyEd25519} from '../trust/ed25519.ts'
@@ -48,6 +49,7 @@ export async function verifyManifestBytes(
   const signers = await checkSigners(candidate, {bytes, sidecar, policy, onStep})
   const manifestSha256 = sha256Hex(bytes)
   const contentSha256 = sha256Hex(canonical)
+  freeMemory(canonical)
   policy.trust.checkRevoked({manifestSha256: contentSha256})
   onStep({check: 'revocation', detail: `${contentSha256.slice(0, 16)} is not revoked`})
   if (manifest === undefined) throw unsupportedSpec(spec ?? 0)

@@ -45,13 +45,23 @@ export async function verifyTree(
   manifest: BundleManifest,
   {isIgnored = () => false, onProgress}: VerifyOptions = {},
 ): Promise<TreeFacts> {
+  const {directories, found} = compareListing(root, manifest, isIgnored)
+  const totalSize = await compareFiles(root, manifest, found, onProgress)
+  if (found.length > 0) throw differencesError(found)
+  checkUnchanged(root, directories)
+  return {fileCount: manifest.files.length, totalSize}
+}
+
+/** On its own, so that a long list of names is gone when the files are read. */
+function compareListing(
+  root: string,
+  manifest: BundleManifest,
+  isIgnored: (path: string) => boolean,
+): Pick<Listing, 'directories'> & {readonly found: Difference[]} {
   const all = listTree(root)
   const listing = {...all, files: all.files.filter((path) => !isIgnored(path))}
   const found = [...compareNames(listing, manifest), ...compareLinks(listing, manifest)]
-  const totalSize = await compareFiles(root, manifest, found, onProgress)
-  if (found.length > 0) throw differencesError(found)
-  checkUnchanged(root, listing.directories)
-  return {fileCount: manifest.files.length, totalSize}
+  return {directories: all.directories, found}
 }
 
 /** The first difference decides the code; all of them are in the details. */

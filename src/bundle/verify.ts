@@ -2,6 +2,7 @@ import {realpathSync} from 'node:fs'
 import {join} from 'node:path'
 import {RelError} from '../system/error.ts'
 import {fileError, readFileLimited, statIfThere} from '../system/files.ts'
+import {freeMemory} from '../system/free-memory.ts'
 import type {OnProgress} from './hash-tree.ts'
 import {manifestLimits} from './manifest.ts'
 import {verifyManifestBytes} from './verify-manifest.ts'
@@ -64,14 +65,17 @@ export async function verifyDirectory(
   return {...verified, source: 'tree', ...facts}
 }
 
-/** On its own, so that the bytes of a large manifest are gone when the files are read. */
-function verifyManifestAt(
+/** The bytes of a large manifest are gone when the files are read. */
+async function verifyManifestAt(
   path: string,
   policy: VerifyPolicy,
   onStep: OnStep | undefined,
 ): Promise<VerifiedManifest> {
   const sidecar = policy.identity === undefined ? undefined : readSidecar(path)
-  return verifyManifestBytes(readManifest(path), policy, onStep, sidecar)
+  const bytes = readManifest(path)
+  const verified = await verifyManifestBytes(bytes, policy, onStep, sidecar)
+  freeMemory(bytes)
+  return verified
 }
 
 /** The bytes of manifest.json, a regular file. Refuses with manifest_missing, file_not_regular. */
