@@ -70,7 +70,7 @@ const options = {
   define: {'import.meta.url': 'importMetaUrl'},
   banner: {js: banner},
   external,
-  plugins: [lazyOclif(), oclifParts(), withoutDebug(), workerUrls()],
+  plugins: [lazyOclif(), oclifParts(), withStandIns(), workerUrls()],
 } as const satisfies Parameters<typeof build>[0]
 
 /** The program's entry: the table of commands, each a module that is evaluated when it is run. */
@@ -161,14 +161,24 @@ function oclifParts(): Plugin {
   }
 }
 
-/** DEBUG=* would print the command line and what was parsed from it; the package also takes 2 ms to load. */
-function withoutDebug(): Plugin {
+/** Packages that the program does without, and what stands in their place. */
+const standIns: Readonly<Record<string, string>> = {
+  // DEBUG=* would print the command line and what was parsed from it; loading it takes 2 ms
+  debug: 'module.exports = () => () => {}',
+  // oclif asks it whether this is Windows; it reads files and loads node:child_process for that
+  'wsl-utils': 'exports.isWsl = false',
+}
+
+function withStandIns(): Plugin {
   return {
-    name: 'without-debug',
+    name: 'stand-ins',
     setup(builder) {
-      builder.onResolve({filter: /^debug$/}, () => ({path: 'debug', namespace: 'silent'}))
-      builder.onLoad({filter: /.*/, namespace: 'silent'}, () => ({
-        contents: 'module.exports = () => () => {}',
+      builder.onResolve({filter: /^(?:debug|wsl-utils)$/}, ({path}) => ({
+        path,
+        namespace: 'stand-in',
+      }))
+      builder.onLoad({filter: /.*/, namespace: 'stand-in'}, ({path}) => ({
+        contents: standIns[path] ?? '',
       }))
     },
   }

@@ -1,4 +1,3 @@
-import {Worker} from 'node:worker_threads'
 import {fileError} from '../system/files.ts'
 import {Pace} from '../system/pace.ts'
 import {type FileTable, progressOf, stop, takeNext, takePending} from './file-table.ts'
@@ -76,8 +75,13 @@ function* steps(hashFile: FileHasher, at: number, path: string): Generator<void,
 }
 
 /** Resolves when the second thread will take no more files, for whatever reason. */
-function startHelper(root: string, paths: readonly string[], table: FileTable): Promise<void> {
-  return new Promise((resolve) => {
+async function startHelper(
+  root: string,
+  paths: readonly string[],
+  table: FileTable,
+): Promise<void> {
+  const {Worker} = await import('node:worker_threads') // a small bundle starts none
+  await new Promise<void>((resolve) => {
     try {
       const worker = new Worker(new URL('./hash-worker.ts', import.meta.url), {
         workerData: jobOf(root, paths, table),
