@@ -31,7 +31,9 @@ export async function fullConfig(tree: CommandTree): Promise<Interfaces.Config> 
     [tree.facts.name, own],
     [completion.name, completion],
   ])
-  return Config.load({root: tree.root, plugins} as unknown as Interfaces.LoadOptions)
+  const config = await Config.load({root: tree.root, plugins} as unknown as Interfaces.LoadOptions)
+  // help shows it; oclif's own has the name of the package
+  return Object.assign(config, {userAgent: versionText(tree.facts.version)})
 }
 
 /** rel itself as oclif sees a plugin: all of it is known, nothing is looked up on disk. */
