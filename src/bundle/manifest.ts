@@ -83,6 +83,12 @@ export const manifestLimits = {
   depth: 8,
   pathBytes: 1024,
   segmentBytes: 255,
+  /** Real trees stay below 20; each level costs memory before anybody's signature was looked at. */
+  pathSegments: 64,
+  /** Distinct directories; a node_modules tree of 100,000 files has 15,000. */
+  directories: 65_536,
+  /** Bytes of all paths beyond ASCII, whose folding takes a second for every 2 MiB at the worst. */
+  unicodeBytes: 1024 * 1024,
   signatures: 16,
   targets: 64,
   extensions: 32,

@@ -64,7 +64,10 @@ function charactersRefusal(path: string): Refusal | undefined {
 }
 
 function segmentsRefusal(path: string): Refusal | undefined {
-  for (const segment of path.split('/')) {
+  const segments = path.split('/')
+  if (segments.length > manifestLimits.pathSegments)
+    return {code: 'path_malformed', seen: `over ${manifestLimits.pathSegments} directories deep`}
+  for (const segment of segments) {
     if (segment === '') return {code: 'path_malformed', seen: 'a segment is empty'}
     if (utf8Length(segment) > manifestLimits.segmentBytes)
       return {code: 'path_malformed', seen: `a segment over ${manifestLimits.segmentBytes} bytes`}
@@ -107,18 +110,23 @@ function foldCase(text: string): string {
 
 /**
  * All paths of a bundle, files and links alike, each checked alone and against the others.
- * Refuses as checkPath does, and with path_collision and path_conflict. Directories count too:
+ * Refuses as checkPath does, and with path_collision, path_conflict and manifest_limit, so that no
+ * manifest can take much time or memory before its signatures are looked at. Directories count too:
  * `Lib/a` and `lib/b` are one directory on some systems and two on others.
  */
 export function checkPaths(...lists: readonly (readonly string[])[]): void {
   const directories = new Map<string, string>()
   const names = new Set<string>()
   let parent = ''
+  let unicodeBytes = 0
   for (const list of lists) {
     for (const path of list) {
       const directory = directoryOf(path)
       // sorted paths share their directory with the one before: its segments are known to be good
       if (directory !== parent || !isPlainName(path, directory.length)) checkPath(path)
+      if (!asciiPath.test(path)) unicodeBytes += utf8Length(path)
+      if (unicodeBytes > manifestLimits.unicodeBytes)
+        throw new RelError('manifest_limit', 'too many long paths beyond ASCII')
       if (directory !== parent) addDirectories(directory, directories)
       parent = directory
       const folded = foldPath(path)
@@ -153,6 +161,8 @@ function addDirectories(directory: string, directories: Map<string, string>): vo
         `directory ${shownPath(path)} is ${shownPath(known)} on some systems`,
       )
     directories.set(folded, path)
+    if (directories.size > manifestLimits.directories)
+      throw new RelError('manifest_limit', `more than ${manifestLimits.directories} directories`)
   }
 }
 

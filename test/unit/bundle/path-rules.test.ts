@@ -2,6 +2,7 @@ import {readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
+import {manifestLimits} from '../../../src/bundle/manifest.ts'
 import {
   checkLinks,
   checkPath,
@@ -141,6 +142,19 @@ test('folding is stable: folding what was folded changes nothing', () => {
     const once = foldPath(String.fromCodePoint(code))
     if (foldPath(once) !== once) assert.unreachable(`U+${code.toString(16)}`)
   }
+})
+
+test('refuses what would take long before anybody was asked who signed it', () => {
+  const {pathSegments, directories, unicodeBytes} = manifestLimits
+  const deep = (segments: number) => Array(segments).fill('a').join('/')
+  checkPath(deep(pathSegments))
+  throwsCode(() => checkPath(deep(pathSegments + 1)), 'path_malformed')
+  const wide = (count: number) => Array.from({length: count}, (_, at) => `${at}/a`)
+  checkPaths(wide(directories))
+  throwsCode(() => checkPaths(wide(directories + 1)), 'manifest_limit')
+  const path = (at: number) => `${at}-${'é'.repeat(100)}`
+  const many = Array.from({length: Math.ceil(unicodeBytes / 200)}, (_, at) => path(at))
+  throwsCode(() => checkPaths(many), 'manifest_limit')
 })
 
 const files = [{path: 'lib/libx.so.1.2'}, {path: 'bin/tool'}, {path: 'top'}]
