@@ -3,6 +3,7 @@ import {closeSync, constants, openSync, readSync} from 'node:fs'
 import {basename} from 'node:path'
 import {RelError} from '../system/error.ts'
 import {fileError, readFileLimited, statIfThere, writeFileAtomic} from '../system/files.ts'
+import {Pace} from '../system/pace.ts'
 import {verifyEd25519} from '../trust/ed25519.ts'
 import {makeMinisig} from '../trust/minisign.ts'
 import type {Signer} from '../trust/signer.ts'
@@ -23,10 +24,12 @@ export type FileDigests = {
 }
 
 /** Every digest that a detached signature needs, in one pass. Refuses with file_missing, file_unreadable. */
-export function digestsOfFile(path: string): FileDigests {
+export async function digestsOfFile(path: string): Promise<FileDigests> {
   const hashers = ['sha256', 'sha512', 'blake2b512'].map((name) => createHash(name))
+  const pace = new Pace()
   let size = 0
   for (const chunk of chunksOf(path)) {
+    if (pace.isDue()) await pace.rest()
     size += chunk.length
     for (const hasher of hashers) hasher.update(chunk)
   }
@@ -65,6 +68,8 @@ export type FileSignPlan = {
   readonly comment: string
   /** What will be written. */
   readonly outputs: readonly string[]
+  /** Signatures of an earlier signing that will not be replaced. */
+  readonly stale: readonly string[]
   readonly warnings: readonly string[]
 }
 
@@ -72,11 +77,11 @@ export type FileSignPlan = {
  * What signing one file will write. Refuses with cross_protocol, file_missing, file_unreadable and
  * usage_invalid (a label that no trusted comment can hold).
  */
-export function planFileSign({path, label, sshsig}: FileSignRequest): FileSignPlan {
+export async function planFileSign({path, label, sshsig}: FileSignRequest): Promise<FileSignPlan> {
   const stat = statIfThere(path)
   if (stat === undefined) throw new RelError('file_missing', `${path} does not exist`)
   if (stat.size <= MAX_LOOK) checkNotManifest(readFileLimited(path, MAX_LOOK))
-  const digests = digestsOfFile(path)
+  const digests = await digestsOfFile(path)
   const comment = trustedComment({...label, file: basename(path), sha256: digests.sha256})
   const raw = digests.size <= MAX_SIG_BYTES
   const outputs = [
@@ -85,7 +90,10 @@ export function planFileSign({path, label, sshsig}: FileSignRequest): FileSignPl
     ...(sshsig ? [`${path}.sshsig`] : []),
   ]
   const warnings = raw ? [] : [`no ${path}.sig: it would need the whole file in memory`]
-  return {path, digests, comment, outputs, warnings}
+  const stale = ['minisig', 'sshsig', 'sig']
+    .map((form) => `${path}.${form}`)
+    .filter((name) => !outputs.includes(name) && statIfThere(name) !== undefined)
+  return {path, digests, comment, outputs, stale, warnings}
 }
 
 /** Writes what was planned, each file all or nothing. Refuses with tree_changed. */
@@ -122,7 +130,7 @@ export async function signSidecars(
   signer: Signer,
   label: Omit<FileLabel, 'file' | 'sha256'>,
 ): Promise<readonly string[]> {
-  const {sha256, sha512, blake2b512} = digestsOfFile(manifestPath)
+  const {sha256, sha512, blake2b512} = await digestsOfFile(manifestPath)
   const comment = trustedComment({...label, file: basename(manifestPath), sha256})
   const written: string[] = []
   for (const form of forms) {

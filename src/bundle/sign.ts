@@ -34,6 +34,8 @@ export type SignPlan = {
   readonly manifest: BundleManifest
   readonly legacy: boolean
   readonly modeChanges: readonly ModeChange[]
+  /** Signatures over the manifest that will be replaced. */
+  readonly stale: readonly string[]
   readonly warnings: readonly string[]
 }
 
@@ -55,13 +57,12 @@ export async function planSign(request: SignRequest): Promise<SignPlan> {
   const {files, links, modeChanges, emptyDirectories} = await readTree(root, rules, onProgress)
   const manifest = buildManifest(request.facts, files, links)
   const empty = emptyDirectories.length
-  const warnings = [
-    ...(empty === 0
+  const warnings =
+    empty === 0
       ? []
-      : [`not part of the bundle: ${counted(empty, 'empty directory', 'empty directories')}`]),
-    ...staleSidecars(output),
-  ]
-  return {root, output, manifest, legacy: request.legacy, modeChanges, warnings}
+      : [`not part of the bundle: ${counted(empty, 'empty directory', 'empty directories')}`]
+  const stale = staleSidecars(output)
+  return {root, output, manifest, legacy: request.legacy, modeChanges, stale, warnings}
 }
 
 /**
@@ -87,6 +88,8 @@ export type CosignPlan = {
   readonly root: string
   readonly output: string
   readonly file: ManifestFile
+  /** Signatures over the manifest as it is now. */
+  readonly stale: readonly string[]
 }
 
 /**
@@ -107,7 +110,7 @@ export async function planCosign(
   if (sidecar !== undefined)
     throw new RelError('sigstore_bundle_exists', `${sidecar} covers the manifest as it is`)
   await checkTreeIs(root, file.manifest, onProgress)
-  return {root, output, file}
+  return {root, output, file, stale: staleSidecars(output)}
 }
 
 async function checkTreeIs(
@@ -189,10 +192,13 @@ function realParent(path: string): string {
 
 function staleSidecars(output: string): string[] {
   if (statIfThere(output) === undefined) return []
-  const names = [...sigstoreSidecars(output), `${output}.minisig`, `${output}.sshsig`]
-  return names
-    .filter((path) => statIfThere(path) !== undefined)
-    .map((path) => `${path} belongs to the manifest before this one: make it again`)
+  const names = [
+    ...sigstoreSidecars(output),
+    `${output}.minisig`,
+    `${output}.sshsig`,
+    `${output}.sig`,
+  ]
+  return names.filter((path) => statIfThere(path) !== undefined)
 }
 
 /** Removes what interrupted runs left at the root, or the tree would hold unlisted files. */

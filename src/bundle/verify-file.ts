@@ -1,8 +1,8 @@
 import {RelError} from '../system/error.ts'
 import {readFileLimited, statIfThere} from '../system/files.ts'
 import type {PublicKey} from '../trust/ed25519.ts'
-import {verifyEd25519} from '../trust/ed25519.ts'
-import {shortId} from '../trust/envelope.ts'
+import {SIGNATURE_BYTES, verifyEd25519} from '../trust/ed25519.ts'
+import {decodeSignature, shortId} from '../trust/envelope.ts'
 import {checkMinisig, parseMinisignSignature} from '../trust/minisign.ts'
 import {checkSshsig} from '../trust/sshsig.ts'
 import {CLOCK_SKEW_SECS} from './expectations.ts'
@@ -30,9 +30,13 @@ const MAX_SIGNATURE_FILE = 16_384
  * Refuses with bundle_unrecognised, threshold_not_met, key_unknown, signature_invalid,
  * signature_malformed, *_mismatch, timestamp_future, and what the trust source refuses with.
  */
-export function verifyFile(path: string, policy: VerifyPolicy, onStep?: OnStep): VerifiedFile {
+export async function verifyFile(
+  path: string,
+  policy: VerifyPolicy,
+  onStep?: OnStep,
+): Promise<VerifiedFile> {
   const form = formOf(path)
-  const digests = digestsOfFile(path)
+  const digests = await digestsOfFile(path)
   const {product = '', channel = ''} = policy.expect
   const {keys, threshold} = policy.trust.keysFor({product, channel, now: policy.now})
   onStep?.({check: 'keys', detail: `${keys.length} trusted, ${threshold} must have signed`})
@@ -99,10 +103,8 @@ function firstOf(keys: readonly PublicKey[], check: (key: PublicKey) => string):
 
 /** D0: 64 bytes, raw or in base64, over the bytes of the file. */
 function checkSig({path, signature, keys}: FormInput): FormVerdict {
-  const bytes =
-    signature.length === 64 ? signature : Buffer.from(signature.toString('latin1').trim(), 'base64')
-  if (bytes.length !== 64)
-    throw new RelError('signature_malformed', `${path}.sig is not 64 bytes, raw or in base64`)
+  const isRaw = signature.length === SIGNATURE_BYTES
+  const bytes = isRaw ? signature : decodeSignature(signature.toString('latin1').trim())
   const message = readFileLimited(path, MAX_SIG_BYTES)
   const key = keys.find((candidate) => verifyEd25519(candidate, message, bytes))
   if (key !== undefined) return {key, comment: ''}

@@ -57,7 +57,7 @@ function linesOf({facts, added, removed, changed, links, sizeDelta}: BundleDiff)
     ...removed.map(({path}) => `- ${path}`),
     ...changed.map(changeLine),
     ...links.map(({name, before, after}) => `link ${name}: ${arrow(before, after)}`),
-    `${count}, ${signed(sizeDelta)} bytes`,
+    `${count}, ${signed(sizeDelta)} ${Math.abs(sizeDelta) === 1 ? 'byte' : 'bytes'}`,
   ]
 }
 

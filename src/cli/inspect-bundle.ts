@@ -1,25 +1,35 @@
 import {dateOf} from '../bundle/expectations.ts'
 import {type LoadedManifest, loadManifest, sbomOf, tbsOf} from '../bundle/inspect.ts'
+import {kindOfPath, readManifest, verifyBundle} from '../bundle/verify.ts'
+import {verifyManifestBytes} from '../bundle/verify-manifest.ts'
+import type {VerifiedManifest} from '../bundle/verify-policy.ts'
 import {canonicalBytes} from '../bundle/write-manifest.ts'
+import {counted} from '../system/counted.ts'
 import {RelError} from '../system/error.ts'
 import {writeFileAtomic} from '../system/files.ts'
 import type {JsonObject} from '../system/json.ts'
 import {shortId} from '../trust/envelope.ts'
 import type {Outcome} from './base-command.ts'
+import {type ProgressMode, withProgress} from './progress.ts'
+import type {TrustFlagValues} from './trust-flags.ts'
+import {verifyPolicyFromFlags} from './verify-flags.ts'
+import {verifyNext} from './verify-next.ts'
 
-type Flags = {
-  readonly files: boolean
-  readonly tbs?: string | undefined
-  readonly canonical?: string | undefined
-  readonly sbom?: 'cyclonedx' | undefined
-  readonly output?: string | undefined
-}
+type Flags = TrustFlagValues &
+  ProgressMode & {
+    readonly files: boolean
+    readonly tbs?: string | undefined
+    readonly canonical?: string | undefined
+    readonly sbom?: 'cyclonedx' | undefined
+    readonly output?: string | undefined
+  }
 
-/** `rel inspect`: what a manifest says, whoever wrote it. */
+/** `rel inspect`: what a manifest says, whoever wrote it; with a trusted key, once it is verified. */
 export async function inspectBundle(path: string, flags: Flags): Promise<Outcome> {
   if (flags.sbom !== undefined && flags.output === undefined)
     throw new RelError('input_required', 'no --output was given for the SBOM')
-  const loaded = await loadManifest(path)
+  const verdict = await verdictOf(path, flags)
+  const loaded = verdict?.manifest ?? (await loadManifest(path))
   const {manifest} = loaded.file
   const written: string[] = []
   const write = (file: string | undefined, data: () => Uint8Array | Iterable<string>) => {
@@ -31,12 +41,51 @@ export async function inspectBundle(path: string, flags: Flags): Promise<Outcome
   write(flags.canonical, () => canonicalBytes(manifest))
   if (flags.sbom !== undefined) write(flags.output, () => sbomOf(manifest))
   return {
-    result: {...resultOf(loaded, flags.files), verified: false, written},
-    lines: [...linesOf(loaded), ...(flags.files ? fileLines(loaded) : [])],
-    warnings: ['nothing was verified: this is what the manifest says, whoever wrote it'],
-    next: `rel verify ${path} --trust trust.json`,
+    result: {
+      ...resultOf(loaded, flags.files),
+      verified: verdict?.covers === 'bundle',
+      ...(verdict === undefined ? {} : {signed_by: verdict.manifest.signedBy}),
+      written,
+    },
+    lines: [
+      ...(verdict?.lines ?? []),
+      ...linesOf(loaded),
+      ...(flags.files ? fileLines(loaded) : []),
+    ],
+    warnings: warningsOf(verdict),
+    ...(verdict === undefined ? {next: verifyNext(path)} : {}),
     ...(written.length === 0 ? {} : {undo: `rm ${written.join(' ')}`}),
   }
+}
+
+type Verdict = {
+  readonly manifest: VerifiedManifest
+  /** A manifest.json on its own says nothing of the files. */
+  readonly covers: 'bundle' | 'manifest'
+  readonly lines: readonly string[]
+}
+
+/** Undefined when nobody was named whom to trust. What is shown is what was verified. */
+async function verdictOf(path: string, flags: Flags): Promise<Verdict | undefined> {
+  if (flags.trust === undefined && flags['public-key'] === undefined) return undefined
+  const policy = await verifyPolicyFromFlags({...flags, paranoid: false}, process.env)
+  const covers = kindOfPath(path) === 'file' ? 'manifest' : 'bundle'
+  const manifest = await withProgress(`Verifying ${path}`, flags, (onProgress) =>
+    covers === 'bundle'
+      ? verifyBundle(path, policy, {onProgress})
+      : verifyManifestBytes(readManifest(path), policy),
+  )
+  const names = manifest.signedBy.map(
+    (id) => `${policy.trust.nameOf(id) ?? 'key'} (${shortId(id)})`,
+  )
+  const what = covers === 'bundle' ? 'the bundle is exactly as signed' : 'the manifest is as signed'
+  return {manifest, covers, lines: [`✔ ${what} by ${names.join(', ')}`]}
+}
+
+function warningsOf(verdict: Verdict | undefined): string[] {
+  if (verdict === undefined)
+    return ['nothing was verified: this is what the manifest says, whoever wrote it']
+  return verdict.covers === 'bundle' ? [] : ['only the manifest was verified, not the files']
 }
 
 function resultOf(loaded: LoadedManifest, files: boolean): JsonObject {
@@ -95,7 +144,7 @@ function linesOf({file, contentSha256}: LoadedManifest): string[] {
     ['applies to', rel?.minFrom && `${rel.minFrom} and later`],
     ['updater', rel?.minUpdater && `${rel.minUpdater} and later`],
     ['targets', rel && (rel.targets.join(', ') || 'any')],
-    ['files', `${files.length}${rel === undefined ? '' : `, ${rel.totalSize} bytes`}`],
+    ['files', `${files.length}${rel === undefined ? '' : `, ${counted(rel.totalSize, 'byte')}`}`],
     ['links', rel && String(rel.links.length)],
     ['digest', contentSha256],
     [

@@ -3,6 +3,7 @@ import {applyPack, planPack} from '../bundle/archive/pack.ts'
 import {counted} from '../system/counted.ts'
 import type {Outcome} from './base-command.ts'
 import {type ProgressMode, withProgress} from './progress.ts'
+import {verifyNext} from './verify-next.ts'
 
 type Flags = ProgressMode & {
   readonly output: string
@@ -46,11 +47,8 @@ export async function packDirectory(directory: string, flags: Flags): Promise<Ou
       size: written.size,
       sha256: written.sha256,
     },
-    lines: [
-      `✔ ${output}: ${what}, ${written.size} bytes`,
-      `  sha256: ${written.sha256}`,
-    ],
-    next: `rel verify ${output}`,
+    lines: [`✔ ${output}: ${what}, ${written.size} bytes`, `  sha256: ${written.sha256}`],
+    next: verifyNext(output),
     undo: `rm ${output}`,
   }
 }

@@ -26,6 +26,8 @@ import type {Outcome} from './base-command.ts'
 import {openSignerFromFlags} from './key-flags.ts'
 import {withProgress} from './progress.ts'
 import type {SignFlagValues} from './sign-flags.ts'
+import {staleWarnings} from './stale-sidecars.ts'
+import {verifyNext} from './verify-next.ts'
 
 /** `rel sign DIR`: a manifest over a tree. */
 export async function signBundle(directory: string, flags: SignFlagValues): Promise<Outcome> {
@@ -53,7 +55,9 @@ export async function signBundle(directory: string, flags: SignFlagValues): Prom
       ...(chmod === 0 ? [] : [`  ${counted(chmod, 'file')} changed to mode 0644 or 0755`]),
     ]
     const undo = replaced || chmod > 0 ? {} : {undo: `rm ${written.join(' ')}`}
-    return outcome({signed, lines: [...lines, ...guessed], written, directory, undo})
+    const stale = plan.stale.filter((path) => !written.includes(path))
+    const {key} = flags
+    return outcome({signed, lines: [...lines, ...guessed], written, directory, key, stale, undo})
   } finally {
     await signer.close?.()
   }
@@ -72,7 +76,10 @@ async function cosignBundle(directory: string, flags: SignFlagValues): Promise<O
   try {
     const signed = await applyCosign(plan, signer)
     const written = [signed.output, ...(await writeExtras(signed, signer, flags))]
-    return outcome({signed, lines: signedLines(signed, signer), written, directory, undo: {}})
+    const {key} = flags
+    const stale = plan.stale.filter((path) => !written.includes(path))
+    const lines = signedLines(signed, signer)
+    return outcome({signed, lines, written, directory, key, stale, undo: {}})
   } finally {
     await signer.close?.()
   }
@@ -83,10 +90,13 @@ type Parts = {
   readonly lines: readonly string[]
   readonly written: readonly string[]
   readonly directory: string
+  readonly key: string | undefined
+  /** Signatures beside the manifest that this run did not write. */
+  readonly stale: readonly string[]
   readonly undo: {readonly undo?: string}
 }
 
-function outcome({signed, lines, written, directory, undo}: Parts): Outcome {
+function outcome({signed, lines, written, directory, key, stale, undo}: Parts): Outcome {
   const {file, manifestSha256, warnings} = signed
   return {
     result: {
@@ -98,8 +108,8 @@ function outcome({signed, lines, written, directory, undo}: Parts): Outcome {
       legacy_signature: file.signature !== undefined,
     },
     lines,
-    warnings,
-    next: `rel verify ${directory} --public-key FILE`,
+    warnings: [...warnings, ...staleWarnings(stale)],
+    next: verifyNext(directory, key),
     ...undo,
   }
 }

@@ -1,10 +1,14 @@
 import {applyFileSign, type FileSignPlan, planFileSign} from '../bundle/sign-file.ts'
 import {buildTime} from '../system/clock.ts'
+import {counted} from '../system/counted.ts'
 import {RelError} from '../system/error.ts'
 import {shortId} from '../trust/envelope.ts'
 import type {Outcome} from './base-command.ts'
 import {openSignerFromFlags} from './key-flags.ts'
+import {withProgress} from './progress.ts'
 import type {SignFlagValues} from './sign-flags.ts'
+import {staleWarnings} from './stale-sidecars.ts'
+import {verifyNext} from './verify-next.ts'
 
 /** `rel sign FILE…`: detached signatures beside each file. All files are planned before one is signed. */
 export async function signFiles(paths: readonly string[], flags: SignFlagValues): Promise<Outcome> {
@@ -21,7 +25,11 @@ export async function signFiles(paths: readonly string[], flags: SignFlagValues)
     ...(target === undefined ? {} : {target}),
   }
   const sshsig = flags.also?.includes('sshsig') === true
-  const plans = paths.map((path) => planFileSign({path, label, sshsig}))
+  const plans = await withProgress(`Reading ${counted(paths.length, 'file')}`, flags, async () => {
+    const planned: FileSignPlan[] = []
+    for (const path of paths) planned.push(await planFileSign({path, label, sshsig}))
+    return planned
+  })
   if (flags['dry-run']) return planned(plans)
   const signer = await openSignerFromFlags(flags)
   try {
@@ -31,9 +39,9 @@ export async function signFiles(paths: readonly string[], flags: SignFlagValues)
     return {
       result: {files: plans.map(resultOf), signatures: [keyId]},
       lines: plans.map(({outputs}) => `✔ signed ${outputs.join(', ')}, key ${shortId(keyId)}`),
-      warnings,
+      warnings: [...warnings, ...staleWarnings(plans.flatMap(({stale}) => stale))],
       undo: `rm ${plans.flatMap(({outputs}) => outputs).join(' ')}`,
-      next: `rel verify ${paths[0]} --public-key FILE`,
+      next: verifyNext(paths[0] ?? 'FILE', flags.key),
     }
   } finally {
     await signer.close?.()

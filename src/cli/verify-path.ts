@@ -1,5 +1,5 @@
 import {kindOfPath, verifyBundle, verifyDirectory} from '../bundle/verify.ts'
-import {verifyFile} from '../bundle/verify-file.ts'
+import {type VerifiedFile, verifyFile} from '../bundle/verify-file.ts'
 import type {VerifiedBundle, VerifyPolicy, VerifyStep} from '../bundle/verify-policy.ts'
 import {counted} from '../system/counted.ts'
 import type {JsonObject} from '../system/json.ts'
@@ -26,7 +26,9 @@ export async function verifyPath(path: string, flags: Flags): Promise<Outcome> {
     if (flags.explain) printMessages([`  ${steps.length}. ${step.check}: ${step.detail}`])
   }
   const {manifest} = flags
-  if (isFile) return fileOutcome(path, await verifyFile(path, policy, onStep), policy)
+  const verifyAlone = () => verifyFile(path, policy, onStep)
+  if (isFile)
+    return fileOutcome(path, await withProgress(`Verifying ${path}`, flags, verifyAlone), policy)
   const verified = await withProgress(`Verifying ${path}`, flags, (onProgress) =>
     manifest === undefined
       ? verifyBundle(path, policy, {onStep, onProgress})
@@ -79,11 +81,7 @@ function signersOf(keyIds: readonly string[], {trust}: VerifyPolicy): string[] {
   return keyIds.map((id) => `${trust.nameOf(id) ?? 'key'} (${shortId(id)})`)
 }
 
-function fileOutcome(
-  path: string,
-  verified: ReturnType<typeof verifyFile>,
-  policy: VerifyPolicy,
-): Outcome {
+function fileOutcome(path: string, verified: VerifiedFile, policy: VerifyPolicy): Outcome {
   const {form, sha256, size, signedBy, label} = verified
   const said = Object.entries(label).filter(([key]) => key !== 'sha256')
   return {

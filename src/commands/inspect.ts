@@ -1,10 +1,11 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand, type Input, type Outcome} from '../cli/base-command.ts'
+import {trustFlags} from '../cli/trust-flags.ts'
 
 export default class Inspect extends BaseCommand<typeof Inspect> {
-  static override summary = 'Show what a manifest says, without verifying it.'
+  static override summary = 'Show what a manifest says.'
   static override description =
-    'Reads the manifest of a directory or an archive, or a manifest.json. Nothing is verified: use rel verify before anything is believed. --tbs and --canonical write the signed bytes, so that openssl or any other tool can verify or make signatures.'
+    'Reads the manifest of a directory or an archive, or a manifest.json. With --trust or --public-key it is verified first, else nothing is: then believe nothing of it. --tbs and --canonical write the signed bytes, so that openssl or any other tool can verify or make signatures.'
   static override args = {
     path: Args.string({
       description: 'Directory, archive or manifest.json.',
@@ -13,6 +14,7 @@ export default class Inspect extends BaseCommand<typeof Inspect> {
     }),
   }
   static override flags = {
+    ...trustFlags,
     files: Flags.boolean({default: false, summary: 'List every file.'}),
     tbs: Flags.string({
       helpValue: 'FILE',
@@ -35,7 +37,7 @@ export default class Inspect extends BaseCommand<typeof Inspect> {
   }
   static override examples = [
     '<%= config.bin %> inspect dist/edge-agent-v1.4.2',
-    '<%= config.bin %> inspect edge-agent-1.4.2.tar.zst --files',
+    '<%= config.bin %> inspect edge-agent-1.4.2.tar.zst --files --trust trust.json',
     '<%= config.bin %> inspect dist --sbom cyclonedx --output sbom.cdx.json',
     '<%= config.bin %> inspect dist --tbs tbs.bin',
   ]

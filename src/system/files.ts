@@ -18,10 +18,17 @@ import {RelError} from './error.ts'
 
 type NodeError = Error & {code?: string}
 
-/** A system error as one of rel's codes; the path is shown, the content never. */
+/** What the operating system calls its errors; Node's own (ERR_…) and a TypeError are bugs. */
+const systemCode = /^(?:E[A-Z0-9]+|UNKNOWN)$/
+
+/**
+ * A system error as one of rel's codes; the path is shown, the content never. An error that is not
+ * the system's is a bug, and is thrown on as it is.
+ */
 export function fileError(error: unknown, path: string, doing: 'read' | 'write'): RelError {
   if (error instanceof RelError) return error
-  const {code = 'unknown error'} = error as NodeError
+  const {code} = error as NodeError
+  if (code === undefined || !systemCode.test(code)) throw error
   const cause = {cause: error}
   if (code === 'ENOSPC' || code === 'EDQUOT')
     return new RelError('disk_full', `no space left while writing ${path}`, cause)

@@ -112,7 +112,15 @@ async function hugeProject(command: 'sign' | 'verify'): Promise<Started> {
   })
   const manifest = buildManifest(bundleFacts, files, [])
   const output = join(dist, 'manifest.json')
-  const plan = {root: dist, output, manifest, legacy: true, modeChanges: [], warnings: []}
+  const plan = {
+    root: dist,
+    output,
+    manifest,
+    legacy: true,
+    modeChanges: [],
+    stale: [],
+    warnings: [],
+  }
   await applySign(plan, testSigner())
   writeFileSync(join(folder, 'dev.pub'), testSigner().publicKey.raw)
   return {folder, args: ['verify', 'dist', '--public-key', 'dev.pub'], isBusy}
