@@ -28,7 +28,7 @@ const good = [
   'com10.txt',
   'sub/manifest.json',
   'x'.repeat(255),
-  `${'d/'.repeat(511)}ff`,
+  `${`${'d'.repeat(15)}/`.repeat(63)}${'f'.repeat(16)}`,
   'gr\u00fc\u00dfe.txt',
   '\u65e5\u672c.txt',
 ]
@@ -65,7 +65,7 @@ const bad: readonly (readonly [ErrorCode, string])[] = [
   ['path_malformed', 'a\ud800b'],
   ['path_malformed', 'a\ue000b'],
   ['path_malformed', 'x'.repeat(256)],
-  ['path_malformed', `${'d/'.repeat(512)}f`],
+  ['path_malformed', `${`${'d'.repeat(15)}/`.repeat(63)}${'f'.repeat(17)}`],
   ['path_malformed', '\u65e5'.repeat(86)],
   ['path_not_normal', 'cafe\u0301.txt'],
   ['path_not_portable', 'a.'],
