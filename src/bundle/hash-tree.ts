@@ -1,5 +1,5 @@
 import {fileError} from '../system/files.ts'
-import {Pace} from '../system/pace.ts'
+import {monotonicMilliseconds, Pace} from '../system/pace.ts'
 import {type FileTable, progressOf, stop, takeNext, takePending} from './file-table.ts'
 import {type FileHasher, makeFileHasher} from './hash-file.ts'
 import {absoluteOf} from './scan.ts'
@@ -37,9 +37,9 @@ export async function hashFiles(
   table: FileTable,
   onProgress: OnProgress = () => undefined,
 ): Promise<void> {
-  const started = performance.now()
+  const started = monotonicMilliseconds()
   const isLong = () =>
-    paths.length >= MANY_FILES || performance.now() - started > PATIENCE_MILLISECONDS
+    paths.length >= MANY_FILES || monotonicMilliseconds() - started > PATIENCE_MILLISECONDS
   let helper: Promise<void> | undefined
   const pace = new Pace()
   const rest = async () => {

@@ -1,5 +1,5 @@
 import {closeSync, constants, openSync, writeSync} from 'node:fs'
-import {ReadStream} from 'node:tty'
+import type {ReadStream} from 'node:tty'
 import {readInto} from './descriptors.ts'
 import {RelError} from './error.ts'
 import {fileError} from './files.ts'
@@ -130,6 +130,7 @@ async function ask({prompt}: PassphraseSource, question: string): Promise<Buffer
       hint: 'give --passphrase-fd or --passphrase-file',
     })
   }
+  const {ReadStream} = await import('node:tty') // most passphrases come without a terminal
   const terminal = new ReadStream(fd)
   terminal.setRawMode(true)
   try {

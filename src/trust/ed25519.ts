@@ -39,11 +39,16 @@ export function pkcs8Of(seed: Uint8Array): Buffer {
 
 /** The key pair of a 32-byte private key; the buffer given stays the caller's to overwrite. */
 export function keyPairOf(seed: Uint8Array): {privateKey: KeyObject; publicKey: PublicKey} {
+  const privateKey = privateKeyOf(seed)
+  const spki = createPublicKey(privateKey).export({format: 'der', type: 'spki'})
+  return {privateKey, publicKey: publicKeyFromRaw(spki.subarray(SPKI_PREFIX.length))}
+}
+
+/** OpenSSL's form of a 32-byte private key; the buffer given stays the caller's to overwrite. */
+export function privateKeyOf(seed: Uint8Array): KeyObject {
   const der = pkcs8Of(seed)
   try {
-    const privateKey = createPrivateKey({key: der, format: 'der', type: 'pkcs8'})
-    const spki = createPublicKey(privateKey).export({format: 'der', type: 'spki'})
-    return {privateKey, publicKey: publicKeyFromRaw(spki.subarray(SPKI_PREFIX.length))}
+    return createPrivateKey({key: der, format: 'der', type: 'pkcs8'})
   } finally {
     der.fill(0)
   }

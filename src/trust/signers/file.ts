@@ -1,7 +1,7 @@
-import {sign} from 'node:crypto'
+import {type KeyObject, sign} from 'node:crypto'
 import {RelError} from '../../system/error.ts'
 import {Passphrases} from '../../system/passphrase.ts'
-import {keyPairOf} from '../ed25519.ts'
+import {privateKeyOf} from '../ed25519.ts'
 import {destroySecretKey, readSecretKey, type SecretKey} from '../secret-key.ts'
 import type {Signer} from '../signer.ts'
 import type {SignerOptions} from './options.ts'
@@ -27,8 +27,7 @@ export async function openFileSigner(path: string, options: SignerOptions): Prom
  * cannot be overwritten from JavaScript and is freed after close().
  */
 export function signerOfSecretKey(key: SecretKey, label: string): Signer {
-  let privateKey: ReturnType<typeof keyPairOf>['privateKey'] | undefined
-  privateKey = keyPairOf(key.seed).privateKey
+  let privateKey: KeyObject | undefined = privateKeyOf(key.seed)
   destroySecretKey(key)
   const {publicKey, minisignKeyId} = key
   return {
