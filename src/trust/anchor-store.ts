@@ -1,9 +1,10 @@
 import {basename, dirname, join} from 'node:path'
 import {RelError} from '../system/error.ts'
 import {readFileLimited, statIfThere, writeFileAtomic} from '../system/files.ts'
+import {visible} from '../system/visible.ts'
 import {type Anchor, type AnchorFile, anchorLimits, checkAnchor} from './anchor.ts'
 import {parseAnchor} from './anchor-parse.ts'
-import {isComplete, type Need, needsOf} from './anchor-update.ts'
+import {checkNext, isComplete, type Need, needsOf} from './anchor-update.ts'
 import {anchorText} from './anchor-write.ts'
 import {addSignature, shortId} from './envelope.ts'
 import type {Signer} from './signer.ts'
@@ -26,34 +27,82 @@ export function readAnchor(path: string): AnchorFile {
   return parseAnchor(readFileLimited(path, anchorLimits.bytes))
 }
 
-/** An anchor that an administrator trusts by naming its file. Refuses as readAnchor and checkAnchor do. */
+/**
+ * An anchor that an administrator trusts by naming its file. When the version before lies beside
+ * it, it must follow from that one: a version that still waits for signatures is not trusted yet.
+ * Refuses as readAnchor, checkAnchor, findPrevious and checkNext do.
+ */
 export function loadAnchor(path: string): AnchorFile {
   const file = readAnchor(path)
   checkAnchor(file)
+  checkSame(readIfThere(anchorPaths(path).main), file)
+  const previous = findPrevious(path, file.anchor.version)
+  if (previous !== undefined) checkNext(previous, file)
   return file
+}
+
+function readIfThere(path: string): AnchorFile | undefined {
+  return statIfThere(path) === undefined ? undefined : readAnchor(path)
 }
 
 /**
  * The version before, which decides whose signatures are needed; undefined for version 1.
- * Refuses with file_missing when neither N-1.trust.json nor trust.json holds it.
+ * Refuses with file_missing when nothing beside the path leads to it, and as findPrevious does.
  */
 export function loadPrevious(path: string, version: number): AnchorFile | undefined {
   const previous = findPrevious(path, version)
   if (previous !== undefined || version === 1) return previous
   const before = anchorPaths(path).numbered(version - 1)
-  throw new RelError('file_missing', `${before} is needed to know who must sign`)
+  throw new RelError('file_missing', `${visible(before)} is needed to know who must sign`)
 }
 
-/** The version before when it is beside the path. Refuses as loadAnchor does. */
+/**
+ * The version before when it is beside the path. trust.json comes first: what lies beside it under
+ * a number counts only when it is the same version, or follows from it step by step. Otherwise
+ * whoever may write in the folder could put down a chain of their own.
+ * Refuses with anchor_inconsistent, and as checkAnchor and checkNext do.
+ */
 export function findPrevious(path: string, version: number): AnchorFile | undefined {
   const {main, numbered} = anchorPaths(path)
-  for (const candidate of [numbered(version - 1), main]) {
-    const file = statIfThere(candidate) === undefined ? undefined : readAnchor(candidate)
-    if (file?.anchor.version !== version - 1) continue
-    checkAnchor(file)
-    return file
+  const current = readIfThere(main)
+  if (current === undefined || current.anchor.version >= version) {
+    const kept = readIfThere(numbered(version - 1))
+    if (kept?.anchor.version !== version - 1) return undefined
+    checkAnchor(kept)
+    return kept
   }
-  return undefined
+  checkAnchor(current)
+  checkSame(readIfThere(numbered(current.anchor.version)), current)
+  return walkTo(version - 1, current, numbered)
+}
+
+function walkTo(
+  version: number,
+  trusted: AnchorFile,
+  numbered: AnchorPaths['numbered'],
+): AnchorFile | undefined {
+  if (version - trusted.anchor.version > anchorLimits.steps) return undefined
+  let last = trusted
+  while (last.anchor.version < version) {
+    const next = readIfThere(numbered(last.anchor.version + 1))
+    if (next === undefined) return undefined
+    checkNext(last, next)
+    last = next
+  }
+  return last
+}
+
+/** Refuses with anchor_inconsistent two files that hold the same version and say different things. */
+function checkSame(other: AnchorFile | undefined, file: AnchorFile): void {
+  const {version} = file.anchor
+  if (other?.anchor.version !== version || other.canonical === file.canonical) return
+  throw new RelError(
+    'anchor_inconsistent',
+    `two files beside each other differ in version ${version}`,
+    {
+      hint: 'Compare both with rel trust show, and remove the one that did not come from the owners.',
+    },
+  )
 }
 
 /** What became of a version. */
@@ -70,7 +119,7 @@ export function checkNothingPending(path: string, version: number): void {
   const pending = anchorPaths(path).numbered(version)
   if (statIfThere(pending) === undefined) return
   const code = version === 1 ? 'file_exists' : 'anchor_pending'
-  throw new RelError(code, `${pending} is there already`)
+  throw new RelError(code, `${visible(pending)} is there already`)
 }
 
 /**
@@ -93,7 +142,9 @@ export async function writeNewVersion(
   signer: Signer,
 ): Promise<WrittenVersion> {
   checkNothingPending(path, anchor.version)
-  const file = await withSignature(draftOf(anchor), previous, signer)
+  const draft = draftOf(anchor)
+  checkPlace(path, draft, previous)
+  const file = await withSignature(draft, previous, signer)
   if (previous !== undefined) keepVersion(path, previous)
   return write(path, file, previous, {exclusive: true})
 }
@@ -106,7 +157,19 @@ export async function writeNewVersion(
 export async function signVersion(path: string, signer: Signer): Promise<WrittenVersion> {
   const file = readAnchor(path)
   const previous = loadPrevious(path, file.anchor.version)
+  checkPlace(path, file, previous)
   return write(path, await withSignature(file, previous, signer), previous, {exclusive: false})
+}
+
+/**
+ * Before anything is signed: trust.json must be older, and lead to this version, or be this version.
+ * Refuses with anchor_inconsistent.
+ */
+function checkPlace(path: string, file: AnchorFile, previous: AnchorFile | undefined): void {
+  const current = readIfThere(anchorPaths(path).main)
+  if (current === undefined) return
+  checkSame(current, file)
+  if (previous !== undefined) checkSame(current, previous)
 }
 
 async function withSignature(
@@ -137,18 +200,28 @@ function write(
   const text = anchorText(file)
   const own = numbered(file.anchor.version)
   writeFileAtomic(own, text, options)
-  if (!complete || isNewer(main, file)) return {file, needs, complete, written: [own]}
+  if (!complete || !mayReplace(readIfThere(main), file))
+    return {file, needs, complete, written: [own]}
   writeFileAtomic(main, text)
   return {file, needs, complete, written: [own, main]}
 }
 
-/** A late signature for an old version must not bring that version back. */
-function isNewer(main: string, {anchor}: AnchorFile): boolean {
-  return statIfThere(main) !== undefined && readAnchor(main).anchor.version > anchor.version
+/**
+ * False for a late signature of an old version, which must not bring that version back. The version
+ * right after trust.json must follow from it by its own root keys; findPrevious has walked there
+ * when more versions are in between. Refuses as checkNext does.
+ */
+function mayReplace(current: AnchorFile | undefined, file: AnchorFile): boolean {
+  if (current === undefined) return true
+  const steps = file.anchor.version - current.anchor.version
+  if (steps === 1) checkNext(current, file)
+  return steps >= 0
 }
 
 /** The version so far under its number, so that others can walk from it. */
 function keepVersion(path: string, previous: AnchorFile): void {
   const own = anchorPaths(path).numbered(previous.anchor.version)
-  if (statIfThere(own) === undefined) writeFileAtomic(own, anchorText(previous))
+  const kept = readIfThere(own)
+  if (kept === undefined) writeFileAtomic(own, anchorText(previous))
+  else checkSame(kept, previous)
 }

@@ -12,6 +12,12 @@ import {checkSignatures, signersOf} from './envelope.ts'
  */
 export function nextAnchor(trusted: AnchorFile, candidate: Uint8Array): AnchorFile {
   const next = parseAnchor(candidate)
+  checkNext(trusted, next)
+  return next
+}
+
+/** The rule of nextAnchor for a version that was read already. */
+export function checkNext(trusted: AnchorFile, next: AnchorFile): void {
   checkVersion(trusted.anchor.version, next.anchor.version)
   const {canonical, signatures} = next
   const was = trusted.anchor.version
@@ -21,7 +27,6 @@ export function nextAnchor(trusted: AnchorFile, candidate: Uint8Array): AnchorFi
   orAs('anchor_new_root', `version ${was + 1} lacks signatures by its own root keys`, () =>
     checkAnchor(next),
   )
-  return next
 }
 
 function checkVersion(trusted: number, candidate: number): void {

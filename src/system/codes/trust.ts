@@ -60,8 +60,8 @@ export const trustCodes = {
     exit: 'verification',
     title: 'the trust anchor contradicts itself',
     cause:
-      'It names keys that it does not hold or has revoked, thresholds that nobody can meet, or entries that can never decide.',
-    fix: 'Read the message; rel trust add, rotate and revoke never write such a file.',
+      'It names keys that it does not hold or has revoked, thresholds that nobody can meet, or entries that can never decide; or two files beside each other are the same version and differ.',
+    fix: 'Read the message: rel trust add, rotate and revoke never write such a file. Remove what did not come from the owners.',
   },
   threshold_unreachable: {
     exit: 'conflict',
