@@ -122,21 +122,23 @@ function writeCache(file, pieces) {
 function loadProgram(program, folder) {
   const vm = require('node:vm')
   const text = fs.readFileSync(program, 'latin1') // scripts/build.ts writes nothing but ASCII
-  const source = `(function (exports, require, module, __filename, __dirname) {${text}\n})`
+  const parameters = 'exports, require, module, __filename, __dirname, importModule'
+  const source = `(function (${parameters}) {${text}\n})`
   const file = folder && cacheFile(folder)
   const stamp = file && sourceStamp(program, text)
   const script = new vm.Script(source, {
     filename: program,
     cachedData: file && readCache(file, stamp),
-    importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   })
   if (file && script.cachedDataRejected !== false)
     process.on('exit', (code) => {
       if (code === 0) writeCache(file, [stamp, script.createCachedData()])
     })
   const module = {exports: {}}
-  const require_ = require('node:module').createRequire(program)
-  script.runInThisContext()(module.exports, require_, module, program, path.dirname(program))
+  const requireThere = require('node:module').createRequire(program)
+  const importModule = (name) => import(name) // a vm.Script has none of its own
+  const run = script.runInThisContext()
+  run(module.exports, requireThere, module, program, path.dirname(program), importModule)
   return module.exports
 }
 

@@ -49,13 +49,16 @@ export async function buildProgram(outdir: string): Promise<void> {
 }
 
 /**
- * Makes the program ASCII, which bin/run.cjs reads it as, and puts its digest first, by which a
- * compile cache knows it. What esbuild leaves unescaped are regular expressions.
+ * Makes the program what bin/run.cjs runs: ASCII (what esbuild leaves unescaped are regular
+ * expressions), importing through its function, and with its digest first, by which a cache of its
+ * bytecode knows it.
  */
 function stampProgram(path: string): void {
-  const text = readFileSync(path, 'utf8').replace(/[^\0-\x7f]/g, (unit) => {
-    return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
-  })
+  const text = readFileSync(path, 'utf8')
+    .replace(/(?<=\bawait )import\(/g, 'importModule(')
+    .replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  const left = /\bimport\((?!\)).{0,40}/.exec(text) // `import()` alone is in a message
+  if (left !== null) throw new Error(`an import that bin/run.cjs cannot serve: ${left[0]}`)
   writeFileSync(path, `//${sha256Hex(text)}\n${text}`)
 }
 

@@ -25,6 +25,7 @@ async function loadedBy(args: readonly string[]): Promise<Set<string>> {
   const env = {NODE_OPTIONS: `--require="${hook}"`, SEEN: seen}
   const ran = await runRel(args, {cwd: folder, env})
   assert.is(ran.code, 0, `${args.join(' ')}: ${ran.stderr}`)
+  assert.not.match(ran.stderr, /Warning/)
   const lines = readFileSync(seen, 'utf8').split('\n')
   const packages = lines.map((line) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(line)?.[1])
   const builtins = lines.map((line) => /^NativeModule ([a-z_]+)$/.exec(line)?.[1])
