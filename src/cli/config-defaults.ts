@@ -1,3 +1,6 @@
+import {relative} from 'node:path'
+import {RelError} from '../system/error.ts'
+import {shellWord} from '../system/shell-word.ts'
 import {configDefault, loadConfig} from './config.ts'
 
 type SignFlagValues = {
@@ -39,16 +42,27 @@ type VerifyFlagValues = {
 }
 
 /**
- * Flags of a verifying command with the configured trust anchor where nobody was named. What lies
- * in the verified directory itself has no say in whom to trust.
+ * Flags of a verifying command with the configured trust anchor where nobody was named: by
+ * REL_TRUST, or in the file of the person or the machine. A project's file is not asked, since it
+ * may have come with what is verified, and would name the keys that signed it.
+ * Refuses with input_required when only a project's file names somebody.
  */
 export async function withTrustDefault<Flags extends VerifyFlagValues>(
   flags: Flags,
-  verified: string,
 ): Promise<Flags> {
   const {trust, 'public-key': keys = [], 'allowed-signers': signers} = flags
   if (trust !== undefined || keys.length > 0 || signers !== undefined) return flags
-  const config = await loadConfig()
-  const found = configDefault(config, 'trust', {untrusted: verified})
-  return found === undefined ? flags : {...flags, trust: found}
+  const {own, settings} = await loadConfig()
+  if (own.trust !== undefined) return {...flags, trust: own.trust.value}
+  if (settings.trust === undefined) return flags
+  const [file, anchor] = [settings.trust.origin.where, settings.trust.value].map(pathFromHere)
+  throw new RelError('input_required', 'nobody was named whose signatures are trusted', {
+    hint: `${file} names ${anchor}: give --trust ${anchor} if you trust it`,
+  })
+}
+
+/** As it can be typed: the way from here unless that leads upwards. */
+function pathFromHere(path: string): string {
+  const way = relative(process.cwd(), path)
+  return shellWord(way === '..' || way.startsWith('../') ? path : way)
 }

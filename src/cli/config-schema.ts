@@ -22,7 +22,9 @@ export const configSchema = z
       .min(1)
       .max(1024)
       .optional()
-      .describe('Trust anchor to verify with: a path from this file.'),
+      .describe(
+        'Trust anchor: a path from this file. A project’s file names it for rel trust; to verify with it, give --trust, or name it in your own file.',
+      ),
   })
   .describe('Defaults for rel in this project. Flags and environment variables come first.')
 

@@ -1,8 +1,9 @@
 import {statSync} from 'node:fs'
 import {homedir} from 'node:os'
-import {dirname, isAbsolute, join, relative, resolve} from 'node:path'
+import {dirname, isAbsolute, join, resolve} from 'node:path'
 import {RelError} from '../system/error.ts'
 import {readFileLimited, statIfThere} from '../system/files.ts'
+import {visible} from '../system/visible.ts'
 import type {Layer, SettingName, Settings} from './config-parse.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -10,8 +11,14 @@ type Environment = Readonly<Record<string, string | undefined>>
 /** Where a setting was found: the environment variable, or the file. */
 export type Origin = {readonly layer: 'environment' | Layer; readonly where: string}
 export type Setting = {readonly value: string; readonly origin: Origin}
+type SettingMap = {readonly [name in SettingName]?: Setting}
 export type Config = {
-  readonly settings: {readonly [name in SettingName]?: Setting}
+  readonly settings: SettingMap
+  /**
+   * What the person and the machine say, without the project's file: that file comes with a folder
+   * that may have been downloaded, and must not decide whom to trust.
+   */
+  readonly own: SettingMap
   /** Files that were read, strongest first. */
   readonly files: readonly {readonly layer: Layer; readonly path: string}[]
 }
@@ -39,32 +46,22 @@ export async function loadConfig(
   const layers: [Origin, Settings][] = [...environmentLayers(env)]
   for (const {layer, path} of files)
     layers.push([{layer, where: path}, await readConfig(path, layer)])
+  const own = layers.filter(([{layer}]) => layer !== 'project')
+  return {settings: merged(layers), own: merged(own), files}
+}
+
+/** `layers` are strongest first. */
+function merged(layers: readonly (readonly [Origin, Settings])[]): SettingMap {
   const settings: Partial<Record<SettingName, Setting>> = {}
-  for (const [origin, values] of layers.reverse())
+  for (const [origin, values] of layers.toReversed())
     for (const [name, value] of Object.entries(values))
       settings[name as SettingName] = {value: located(name, value, origin), origin}
-  return {settings, files}
+  return settings
 }
 
-/**
- * The default for a setting. A configuration that lies inside `untrusted` (the bundle being
- * verified) has no say: it would name the key it was signed with.
- */
-export function configDefault(
-  config: Config,
-  name: SettingName,
-  {untrusted}: {readonly untrusted?: string} = {},
-): string | undefined {
-  const setting = config.settings[name]
-  if (setting === undefined) return undefined
-  const {layer, where} = setting.origin
-  if (layer === 'project' && untrusted !== undefined && isInside(where, untrusted)) return undefined
-  return setting.value
-}
-
-function isInside(path: string, folder: string): boolean {
-  const way = relative(resolve(folder), path)
-  return way !== '' && !way.startsWith('..') && !isAbsolute(way)
+/** The default for a setting, whoever gave it. */
+export function configDefault({settings}: Config, name: SettingName): string | undefined {
+  return settings[name]?.value
 }
 
 function environmentLayers(env: Environment): [Origin, Settings][] {
@@ -115,7 +112,7 @@ export function findProjectConfig(cwd: string): string | undefined {
   for (const folder of projectFolders(cwd)) {
     const path = configIn(folder, 'rel.config')
     if (path === undefined) continue
-    checkOwner(path, cwd)
+    checkOwner(path)
     return path
   }
   return undefined
@@ -135,16 +132,20 @@ function configIn(folder: string, name: string): string | undefined {
     .map((extension) => join(folder, `${name}.${extension}`))
     .filter((path) => statIfThere(path) !== undefined)
   if (found.length < 2) return found[0]
-  throw new RelError('config_invalid', `${found.join(' and ')} both exist; only one is read`, {
-    hint: `Remove one of them.`,
-  })
+  throw new RelError(
+    'config_invalid',
+    `${found.map(visible).join(' and ')} both exist; only one is read`,
+    {
+      hint: 'Remove one of them.',
+    },
+  )
 }
 
-/** git's CVE-2022-24765: another user's .git and configuration above one's own folder. */
-function checkOwner(path: string, cwd: string): void {
-  const trusted = [process.geteuid?.() ?? 0, 0, statSync(cwd).uid]
-  if (trusted.includes(statSync(path).uid)) return
-  throw new RelError('config_invalid', `${path} belongs to another user`, {
+/** git's CVE-2022-24765: another user's configuration, in their folder or above one's own. */
+function checkOwner(path: string): void {
+  const {uid} = statSync(path)
+  if (uid === 0 || uid === (process.geteuid?.() ?? 0)) return
+  throw new RelError('config_invalid', `${visible(path)} belongs to another user`, {
     hint: 'Check what it says, then make it yours with chown, or work in another folder.',
   })
 }

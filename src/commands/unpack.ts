@@ -34,6 +34,6 @@ export default class Unpack extends BaseCommand<typeof Unpack> {
   protected async perform({args, flags}: Input<typeof Unpack>): Promise<Outcome> {
     const {unpackPath} = await import('../cli/unpack-path.ts')
     const {withTrustDefault} = await import('../cli/config-defaults.ts')
-    return unpackPath(args.archive, await withTrustDefault(flags, args.archive))
+    return unpackPath(args.archive, await withTrustDefault(flags))
   }
 }

@@ -31,6 +31,6 @@ export default class Verify extends BaseCommand<typeof Verify> {
   protected async perform({args, flags}: Input<typeof Verify>): Promise<Outcome> {
     const {verifyPath} = await import('../cli/verify-path.ts')
     const {withTrustDefault} = await import('../cli/config-defaults.ts')
-    return verifyPath(args.path, await withTrustDefault(flags, args.path))
+    return verifyPath(args.path, await withTrustDefault(flags))
   }
 }

@@ -68,25 +68,37 @@ test('outside of a work tree only the folder itself is looked at', () => {
   assert.is(findProjectConfig(join(root, 'below')), undefined)
 })
 
-test('a configuration inside what is verified does not choose whom to trust', async () => {
-  const {project, env} = tree()
-  writeFileSync(join(project, 'rel.config.yaml'), 'trust: evil.json\n')
-  const config = await loadConfig(project, env)
-  assert.is(configDefault(config, 'trust'), join(project, 'evil.json'))
-  assert.is(configDefault(config, 'trust', {untrusted: project}), undefined)
-  assert.is(
-    configDefault(config, 'trust', {untrusted: join(project, 'a')}),
-    join(project, 'evil.json'),
-  )
+test('a project’s file does not choose whom to trust', async () => {
+  const {root, project, env} = tree()
+  writeFileSync(join(project, 'rel.config.yaml'), 'trust: evil.json\nkey: k\n')
+  const alone = await loadConfig(project, env)
+  assert.is(configDefault(alone, 'trust'), join(project, 'evil.json'))
+  assert.equal(alone.own, {})
+  writeFileSync(join(root, 'user/rel/config.yaml'), 'trust: mine.json\n')
+  const {own} = await loadConfig(project, env)
+  assert.is(own.trust?.value, join(root, 'user/rel/mine.json'))
+  const {own: named} = await loadConfig(project, {...env, REL_TRUST: 'env.json'})
+  assert.is(named.trust?.value, 'env.json')
 })
 
 if (needsThat('another owner', process.geteuid?.() === 0, 'only root can give files away'))
-  test('a configuration of another user above one’s own folder is refused', () => {
+  test('a configuration of another user is refused, in their own folder too', () => {
     const {project, deep} = tree()
     writeFileSync(join(project, 'rel.config.yaml'), '')
     chownSync(join(project, 'rel.config.yaml'), 12345, 12345)
     throwsCode(() => findProjectConfig(deep), 'config_invalid')
+    chownSync(project, 12345, 12345)
+    throwsCode(() => findProjectConfig(project), 'config_invalid')
   })
+
+test('a folder’s name cannot begin a line of a log', () => {
+  const folder = join(temporaryFolder(), 'k\n::warning::z\u202e')
+  mkdirSync(folder)
+  for (const extension of ['yaml', 'json'])
+    writeFileSync(join(folder, `rel.config.${extension}`), '')
+  const {message} = throwsCode(() => findProjectConfig(folder), 'config_invalid')
+  assert.not.match(message, /[\n\u202e]/)
+})
 
 /** What is refused, and the line and column that are named. */
 const refused: [string, string, number, number][] = [
