@@ -3,6 +3,7 @@ import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import {builtPackage, checkout} from '../support/built.ts'
+import {needs} from '../support/needs.ts'
 import {run} from '../support/rel.ts'
 import {temporaryFolder} from '../support/tmp.ts'
 
@@ -89,5 +90,21 @@ COMP_WORDS=(rel init --pro); COMP_CWORD=2; _rel_autocomplete; echo "\${COMPREPLY
   const completed = await run('bash', ['-c', asking], {env})
   assert.is(completed.stdout.trim(), 'explain\n--product')
 })
+
+if (needs('zsh'))
+  test('completion for zsh is written, loads, and is bound to rel', async () => {
+    const home = temporaryFolder()
+    const env = {HOME: home, SHELL: '/bin/zsh'}
+    const setUp = await run(rel, ['autocomplete', 'zsh', '--refresh-cache'], {env})
+    assert.is(setUp.code, 0, setUp.stderr)
+    const line = await run(rel, ['autocomplete', 'script', 'zsh'], {env})
+    const asking = `autoload -U compinit; compinit -u -d $HOME/dump
+${line.stdout}
+autoload +X _rel && print -r -- "$_comps[rel] \${functions[_rel]}"`
+    const loaded = await run('zsh', ['-f', '-c', asking], {env})
+    assert.match(loaded.stdout, /^_rel /, loaded.stderr)
+    for (const word of ['explain', 'verify', '--public-key'])
+      assert.ok(loaded.stdout.includes(word))
+  })
 
 test.run()
