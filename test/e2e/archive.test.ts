@@ -1,4 +1,6 @@
-import {spawnSync} from 'node:child_process'
+import {spawn, spawnSync} from 'node:child_process'
+import {randomBytes} from 'node:crypto'
+import {once} from 'node:events'
 import {existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {test} from 'uvu'
@@ -83,5 +85,31 @@ test('a changed archive, another version and a missing key are refused, and noth
   }
   assert.is(run('pack', 'dist', '-o', 'app.zip').json.error.code, 'usage_invalid')
 })
+
+for (const [signal, exit] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const)
+  test(`${signal} while packing leaves neither an archive nor a temporary file`, async () => {
+    const {folder, run} = project()
+    // half random: the highest level needs much longer for it than a signal takes
+    const block = Buffer.concat([randomBytes(1 << 19), Buffer.alloc(1 << 19, 'many bytes ')])
+    writeFileSync(join(folder, 'dist', 'large'), Buffer.concat(Array(40).fill(block)))
+    const facts = ['--product', 'app', '--version', '1.4.2']
+    assert.is(run('sign', 'dist', '--key', 'release', ...facts).status, 0)
+    const before = readdirSync(folder)
+    const args = ['pack', 'dist', '-o', 'app.tar.zst', '--level', '19', '--json']
+    const env = {PATH: process.env.PATH, HOME: folder}
+    const child = spawn(process.execPath, [rel, ...args], {cwd: folder, env})
+    const isWriting = () => readdirSync(folder).some((name) => name.includes('rel-tmp'))
+    const timer = setInterval(() => isWriting() && child.kill(signal), 20)
+    const printed: Buffer[] = []
+    child.stdout.on('data', (bytes: Buffer) => printed.push(bytes))
+    const [code] = await once(child, 'close')
+    clearInterval(timer)
+    assert.is(code, exit)
+    assert.is(JSON.parse(Buffer.concat(printed).toString()).error.code, 'interrupted')
+    assert.equal(readdirSync(folder), before)
+  })
 
 test.run()

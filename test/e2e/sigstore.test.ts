@@ -1,4 +1,4 @@
-import {mkdirSync, readFileSync, writeFileSync} from 'node:fs'
+import {existsSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {suite} from 'uvu'
 import * as assert from 'uvu/assert'
@@ -104,6 +104,26 @@ test('the embedded root knows nothing of a private Sigstore', async (context) =>
   const ran = await runRel(['verify', bundle, ...flags], {cwd: context.cwd})
   assert.is(ran.code, 20)
   assert.match(JSON.parse(ran.stdout).error.code, /^sigstore_(timestamp|certificate)_invalid$/)
+})
+
+test('an archive is held to the identities as its directory is', async (context) => {
+  const {cwd} = context
+  const identities = ['--allowed-signers', 'signers.json', '--trusted-root', 'root.json']
+  const verdict = (archive: string) =>
+    runRel(['unpack', archive, '-C', 'out', ...identities, ...withKey, '--json'], {cwd})
+  passed(await runRel(['sign', bundle, '--key', 'release'], {cwd}))
+  passed(await runRel(['pack', bundle, '-o', 'without.tar.zst'], {cwd}))
+  refused(await verdict('without.tar.zst'), 'sigstore_bundle_missing', 20)
+  const san = releaseClaims.san.replace('release.yml', 'test.yml')
+  const other = context.mock.token({...releaseClaims, san})
+  passed(await sign(context, {SIGSTORE_ID_TOKEN: other}))
+  passed(await runRel(['pack', bundle, '-o', 'other.tar.zst'], {cwd}))
+  refused(await verdict('other.tar.zst'), 'identity_not_allowed', 20)
+  assert.not.ok(existsSync(join(cwd, 'out')))
+  passed(await sign(context))
+  passed(await runRel(['pack', bundle, '-o', 'good.tar.zst'], {cwd}))
+  passed(await verdict('good.tar.zst'))
+  assert.ok(existsSync(join(cwd, 'out', 'main.py')))
 })
 
 test('an identity that is asked of a single file is not passed over', async ({cwd}) => {
