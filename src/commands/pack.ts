@@ -21,7 +21,7 @@ export default class Pack extends BaseCommand<typeof Pack> {
     level: Flags.integer({
       max: 19,
       min: 1,
-      summary: 'Compression level: gzip 1 to 9 (8), zstd 1 to 19 (3).',
+      summary: 'Compression level: gzip 1 to 9 (7), zstd 1 to 19 (3).',
     }),
     force: Flags.boolean({default: false, summary: 'Replace the output when it exists.'}),
     'dry-run': Flags.boolean({

@@ -1,21 +1,17 @@
-import {createHash, type Hash} from 'node:crypto'
+import {createHash} from 'node:crypto'
 import {once} from 'node:events'
 import {closeSync, constants, fsyncSync, openSync, renameSync, rmSync, writeSync} from 'node:fs'
 import {dirname} from 'node:path'
 import {createGzip, createZstdCompress, constants as zlibConstants} from 'node:zlib'
-import type {RelError} from '../../system/error.ts'
 import {fileError, fsyncFolder, temporaryName} from '../../system/files.ts'
 import type {ArchiveFormat} from './decompress.ts'
 
-/** Large pieces: with 64 KiB node:zlib needs twice the time for zstd. */
+/** Room for many small files: each piece costs two trips to a thread and back. */
 const PIECE_BYTES = 1024 * 1024
 
-/**
- * Levels by format. Node's gzip at 8 takes less time than GNU's at 6 and gives the same size
- * within 2 %; zstd is zstd's own.
- */
+/** Usual and highest level by format; docs/decisions/archive-compression.md says why 7 and 3. */
 export const compressionLevels = {
-  'tar.gz': {usual: 8, most: 9},
+  'tar.gz': {usual: 7, most: 9},
   'tar.zst': {usual: 3, most: 19},
 } as const
 
@@ -24,9 +20,6 @@ export type WrittenArchive = {
   /** Bytes of the file. */
   readonly size: number
   readonly sha256: string
-  /** The tar before compression: the same on every version of Node. */
-  readonly tarSize: number
-  readonly tarSha256: string
 }
 
 export type OutputOptions = {
@@ -39,34 +32,32 @@ export type OutputOptions = {
 type Compressor = ReturnType<typeof createGzip> | ReturnType<typeof createZstdCompress>
 
 /**
- * Writes a tar, compressed, to a temporary name beside its place. Bytes are put into one of two
- * pieces while the other is compressed by a thread. Every write is awaited before the next and
- * before the end: zstd streams otherwise add an empty frame by chance (nodejs/node#66078), and
- * their own threads (nbWorkers) cut the output short (nodejs/node#59899), so they are not used.
+ * Writes a tar, compressed, to a temporary name beside its place. While a thread compresses one
+ * piece, the other is filled and what came out before is hashed and stored. Every write is awaited
+ * before the next and before the end: zstd streams otherwise add an empty frame by chance
+ * (nodejs/node#66078), and their own threads (nbWorkers) cut the output short
+ * (nodejs/node#59899), so they are not used.
  */
 export class ArchiveOutput {
   readonly #path: string
   readonly #temporary: string
   readonly #fd: number
   readonly #compressor: Compressor | undefined
-  readonly #tarHash = createHash('sha256')
-  readonly #fileHash: Hash | undefined
+  readonly #hash = createHash('sha256')
   #piece = Buffer.allocUnsafeSlow(PIECE_BYTES)
   #spare = Buffer.allocUnsafeSlow(PIECE_BYTES)
   #used = 0
   #busy: Promise<void> | undefined
-  #tarSize = 0
-  #fileSize = 0
+  /** Compressed, but not stored yet. */
+  #made: Buffer[] = []
+  #size = 0
   #isDone = false
-  /** Why the output could not be stored: the compressor only says that it was ended. */
-  #failure: Error | undefined
 
   /** Refuses with write_failed, disk_full. */
   constructor(path: string, options: OutputOptions) {
     this.#path = path
     this.#temporary = temporaryName(path)
     this.#compressor = compressorFor(options)
-    this.#fileHash = this.#compressor === undefined ? undefined : createHash('sha256')
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
     try {
       this.#fd = openSync(this.#temporary, flags, 0o644)
@@ -75,7 +66,7 @@ export class ArchiveOutput {
     }
     // an interrupt ends the process by exit, past every finally
     process.once('exit', this.#remove)
-    this.#compressor?.on('data', (bytes: Buffer) => this.#emit(bytes))
+    this.#compressor?.on('data', (bytes: Buffer) => this.#made.push(bytes))
     this.#compressor?.on('error', () => undefined) // told by the write or the end that failed
   }
 
@@ -105,17 +96,16 @@ export class ArchiveOutput {
       if (this.#used > 0) await this.#flush()
       await this.#busy
       await this.#endCompressor()
+      this.#storeMade()
       fsyncSync(this.#fd)
       closeSync(this.#fd)
       this.#isDone = true
       renameSync(this.#temporary, this.#path)
       fsyncFolder(dirname(this.#path))
     } catch (error) {
-      throw this.#writeError(error)
+      throw fileError(error, this.#path, 'write')
     }
-    const tarSha256 = this.#tarHash.digest('hex')
-    const sha256 = this.#fileHash?.digest('hex') ?? tarSha256
-    return {size: this.#fileSize, sha256, tarSize: this.#tarSize, tarSha256}
+    return {size: this.#size, sha256: this.#hash.digest('hex')}
   }
 
   /** After a refusal: nothing is left. Does nothing after `finish`. */
@@ -137,19 +127,10 @@ export class ArchiveOutput {
     this.#piece = this.#spare
     this.#spare = filled
     this.#used = 0
-    this.#tarSize += bytes.length
-    this.#busy = this.#compress(bytes)
-    this.#busy.catch(() => undefined) // told by whoever awaits it next
-    this.#tarHash.update(bytes)
-  }
-
-  #compress(bytes: Buffer): Promise<void> {
-    const compressor = this.#compressor
-    return new Promise((done, fail) => {
-      const settle = (error?: Error | null) => (error ? fail(this.#writeError(error)) : done())
-      if (compressor !== undefined) compressor.write(bytes, settle)
-      else settle(this.#store(bytes))
-    })
+    if (this.#compressor === undefined) this.#made.push(bytes)
+    else this.#busy = compress(this.#compressor, bytes)
+    this.#busy?.catch(() => undefined) // told by whoever awaits it next
+    this.#storeMade()
   }
 
   async #endCompressor(): Promise<void> {
@@ -159,33 +140,33 @@ export class ArchiveOutput {
     await ended
   }
 
-  /** An error cannot be thrown out of an event, so it ends the compressor. */
-  #emit(bytes: Buffer): void {
-    if (this.#failure !== undefined) return
-    this.#failure = this.#store(bytes)
-    if (this.#failure !== undefined) this.#compressor?.destroy(this.#failure)
-  }
-
-  #writeError(error: unknown): RelError {
-    return fileError(this.#failure ?? error, this.#path, 'write')
-  }
-
-  #store(bytes: Buffer): Error | undefined {
+  #storeMade(): void {
+    const made = this.#made
+    this.#made = []
     try {
-      for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at, bytes.length - at)
+      for (const bytes of made) this.#store(bytes)
     } catch (error) {
-      return error as Error
+      throw fileError(error, this.#path, 'write')
     }
-    this.#fileSize += bytes.length
-    this.#fileHash?.update(bytes)
-    return undefined
   }
+
+  #store(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at, bytes.length - at)
+    this.#size += bytes.length
+    this.#hash.update(bytes)
+  }
+}
+
+function compress(compressor: Compressor, bytes: Buffer): Promise<void> {
+  return new Promise((done, fail) => {
+    compressor.write(bytes, (error) => (error ? fail(error) : done()))
+  })
 }
 
 function compressorFor({format, level, tarSize}: OutputOptions): Compressor | undefined {
   if (format === 'tar') return undefined
   const chosen = level ?? compressionLevels[format].usual
-  if (format === 'tar.gz') return createGzip({level: chosen, chunkSize: PIECE_BYTES, memLevel: 9})
+  if (format === 'tar.gz') return createGzip({level: chosen, chunkSize: PIECE_BYTES})
   return createZstdCompress({
     chunkSize: PIECE_BYTES,
     pledgedSrcSize: tarSize,

@@ -13,7 +13,7 @@ import {ZSTD_MAGIC, ZstdFrameWalker} from './zstd-frame.ts'
 
 export type ArchiveFormat = 'tar' | 'tar.gz' | 'tar.zst'
 
-/** Large pieces: with 64 KiB node:zlib needs twice the time for zstd. */
+/** Few pieces: each costs two trips to a thread and back. */
 const PIECE_BYTES = 1024 * 1024
 
 /** An archive opened for one pass. */

@@ -2,6 +2,7 @@ import {execFileSync} from 'node:child_process'
 import {createHash} from 'node:crypto'
 import {chmodSync, readFileSync, symlinkSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
+import {gunzipSync, zstdDecompressSync} from 'node:zlib'
 import {extract} from 'tar-stream'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
@@ -81,10 +82,12 @@ for (const format of formats) {
 
 test('the uncompressed tar is the same in every format', async () => {
   const root = signedFolder()
-  const digests = await Promise.all(
-    formats.map(async (format) => (await pack(root, format)).written.tarSha256),
+  const [plain, ...compressed] = await Promise.all(
+    formats.map(async (format) => readFileSync((await pack(root, format)).output)),
   )
-  assert.is(new Set(digests).size, 1)
+  const [gzip, zstd] = compressed as [Buffer, Buffer]
+  assert.ok(gunzipSync(gzip).equals(plain as Buffer))
+  assert.ok(zstdDecompressSync(zstd).equals(plain as Buffer))
 })
 
 test('tar-stream reads what rel writes, in the order of the manifest', async () => {
