@@ -20,11 +20,14 @@ function commandsOf(block: string): string[] {
     .map((line) => line.slice(2))
 }
 
+/** What a log shows of each long step; a terminal shows it only while it waits. */
+const STEP = /^[A-Z][a-z]+ing .* …\n/gm
+
 /** Runs a line as a shell does, with `rel` on PATH; what it prints, in the order of printing. */
 async function type(line: string, folder: string, bin: string): Promise<string> {
   const env = {PATH: `${bin}:${cleanEnv().PATH}`}
   const {stdout} = await run('sh', ['-c', `umask 022; { ${line}\n} 2>&1`], {cwd: folder, env})
-  return stdout.replaceAll(`${folder}/`, '')
+  return stdout.replaceAll(`${folder}/`, '').replace(STEP, '')
 }
 
 /** Without what is different in every run: digests, key ids, times and sizes of archives. */
