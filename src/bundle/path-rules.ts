@@ -1,5 +1,6 @@
 import type {ErrorCode} from '../system/codes.ts'
 import {RelError} from '../system/error.ts'
+import {visible} from '../system/visible.ts'
 import {type LinkEntry, manifestLimits, sidecarNames} from './manifest.ts'
 
 /** Printable ASCII but for what JSON, HTML, shells or Windows treat specially. */
@@ -17,10 +18,7 @@ const MAX_LINK_HOPS = 40
 
 /** A path as it can be shown in a message: control characters escaped, cut to 120 characters. */
 export function shownPath(path: string): string {
-  const safe = path.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (character) => {
-    const codePoint = character.codePointAt(0) ?? 0
-    return `\\u{${codePoint.toString(16)}}`
-  })
+  const safe = visible(path)
   return safe.length > 120 ? `${safe.slice(0, 120)}…` : safe
 }
 

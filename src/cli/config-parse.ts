@@ -1,5 +1,4 @@
 import {RelError} from '../system/error.ts'
-import {visible} from '../system/visible.ts'
 import {nearest} from './nearest.ts'
 
 /** What a configuration file may give a default for. */
@@ -41,7 +40,7 @@ async function readSource(text: string, path: string): Promise<Source> {
   const document = parseDocument(text, {lineCounter: lines, uniqueKeys: true, version: '1.2'})
   const refuse: Source['refuse'] = (offset, message, hint) => {
     const {line, col} = lines.linePos(offset)
-    return new RelError('config_invalid', `${visible(path)}:${line}:${col}: ${message}`, {
+    return new RelError('config_invalid', `${path}:${line}:${col}: ${message}`, {
       details: {path, line, column: col},
       ...(hint === undefined ? {} : {hint}),
     })

@@ -3,7 +3,6 @@ import {homedir} from 'node:os'
 import {dirname, isAbsolute, join, resolve} from 'node:path'
 import {RelError} from '../system/error.ts'
 import {readFileLimited, statIfThere} from '../system/files.ts'
-import {visible} from '../system/visible.ts'
 import type {Layer, SettingName, Settings} from './config-parse.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -132,20 +131,16 @@ function configIn(folder: string, name: string): string | undefined {
     .map((extension) => join(folder, `${name}.${extension}`))
     .filter((path) => statIfThere(path) !== undefined)
   if (found.length < 2) return found[0]
-  throw new RelError(
-    'config_invalid',
-    `${found.map(visible).join(' and ')} both exist; only one is read`,
-    {
-      hint: 'Remove one of them.',
-    },
-  )
+  throw new RelError('config_invalid', `${found.join(' and ')} both exist; only one is read`, {
+    hint: 'Remove one of them.',
+  })
 }
 
 /** git's CVE-2022-24765: another user's configuration, in their folder or above one's own. */
 function checkOwner(path: string): void {
   const {uid} = statSync(path)
   if (uid === 0 || uid === (process.geteuid?.() ?? 0)) return
-  throw new RelError('config_invalid', `${visible(path)} belongs to another user`, {
+  throw new RelError('config_invalid', `${path} belongs to another user`, {
     hint: 'Check what it says, then make it yours with chown, or work in another folder.',
   })
 }

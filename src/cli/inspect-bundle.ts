@@ -8,6 +8,7 @@ import {counted} from '../system/counted.ts'
 import {RelError} from '../system/error.ts'
 import {writeFileAtomic} from '../system/files.ts'
 import type {JsonObject} from '../system/json.ts'
+import {shellWords} from '../system/shell-word.ts'
 import {shortId} from '../trust/envelope.ts'
 import type {Outcome} from './base-command.ts'
 import {type ProgressMode, withProgress} from './progress.ts'
@@ -54,7 +55,7 @@ export async function inspectBundle(path: string, flags: Flags): Promise<Outcome
     ],
     warnings: warningsOf(verdict),
     ...(verdict === undefined ? {next: verifyNext(path)} : {}),
-    ...(written.length === 0 ? {} : {undo: `rm ${written.join(' ')}`}),
+    ...(written.length === 0 ? {} : {undo: `rm ${shellWords(written)}`}),
   }
 }
 

@@ -1,5 +1,6 @@
 import {join} from 'node:path'
 import {Passphrases, readNewPassphrase} from '../system/passphrase.ts'
+import {shellWords} from '../system/shell-word.ts'
 import type {PublicKey} from '../trust/ed25519.ts'
 import {shortId} from '../trust/envelope.ts'
 import {
@@ -132,7 +133,7 @@ function saved(what: string, plan: KeyPlan, key: PublicKey, encrypted: boolean):
       ...(secretPath === undefined ? [] : [`private: ${secretPath} (0600, ${protection})`]),
       `public:  ${publicPath}`,
     ],
-    undo: `rm ${files.join(' ')}`,
+    undo: `rm ${shellWords(files)}`,
     next: secretPath === undefined ? `rel keys show ${name}` : `rel sign DIR --key ${name}`,
     ...(secretPath === undefined || encrypted
       ? {}

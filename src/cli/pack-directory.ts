@@ -1,6 +1,7 @@
 import {formatOfName} from '../bundle/archive/archive-name.ts'
 import {applyPack, planPack} from '../bundle/archive/pack.ts'
 import {counted} from '../system/counted.ts'
+import {shellWord} from '../system/shell-word.ts'
 import type {Outcome} from './base-command.ts'
 import {type ProgressMode, withProgress} from './progress.ts'
 import {verifyNext} from './verify-next.ts'
@@ -49,6 +50,6 @@ export async function packDirectory(directory: string, flags: Flags): Promise<Ou
     },
     lines: [`✔ ${output}: ${what}, ${written.size} bytes`, `  sha256: ${written.sha256}`],
     next: verifyNext(output),
-    undo: `rm ${output}`,
+    undo: `rm ${shellWord(output)}`,
   }
 }

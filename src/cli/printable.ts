@@ -6,12 +6,15 @@
 const UNSAFE =
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
 
-/** Text for people with unsafe characters spelled out; tabs and newlines stay. */
-export function printable(text: string): string {
-  return text.replace(UNSAFE, escaped)
+/**
+ * One line for people with unsafe characters spelled out; tabs stay. A line end would let a name
+ * begin a line of its own, which some readers of logs take for a command.
+ */
+export function printable(line: string): string {
+  return line.replace(UNSAFE, escaped).replaceAll('\n', '\\u000a')
 }
 
-/** The same for printed JSON, which stays the same JSON: such characters only occur in strings. */
+/** The same for printed JSON, whose line ends are its own: it stays the same JSON. */
 export function printableJson(json: string): string {
   return json.replace(UNSAFE, escaped)
 }

@@ -19,6 +19,7 @@ import {counted} from '../system/counted.ts'
 import {RelError} from '../system/error.ts'
 import {fileError, statIfThere, writeFileAtomic} from '../system/files.ts'
 import type {JsonObject} from '../system/json.ts'
+import {shellWords} from '../system/shell-word.ts'
 import {shortId} from '../trust/envelope.ts'
 import {parseTime} from '../trust/expiry.ts'
 import type {Signer} from '../trust/signer.ts'
@@ -54,7 +55,7 @@ export async function signBundle(directory: string, flags: SignFlagValues): Prom
       ...signedLines(signed, signer),
       ...(chmod === 0 ? [] : [`  ${counted(chmod, 'file')} changed to mode 0644 or 0755`]),
     ]
-    const undo = replaced || chmod > 0 ? {} : {undo: `rm ${written.join(' ')}`}
+    const undo = replaced || chmod > 0 ? {} : {undo: `rm ${shellWords(written)}`}
     const stale = plan.stale.filter((path) => !written.includes(path))
     const {key} = flags
     return outcome({signed, lines: [...lines, ...guessed], written, directory, key, stale, undo})

@@ -2,6 +2,7 @@ import {applyFileSign, type FileSignPlan, planFileSign} from '../bundle/sign-fil
 import {buildTime} from '../system/clock.ts'
 import {counted} from '../system/counted.ts'
 import {RelError} from '../system/error.ts'
+import {shellWords} from '../system/shell-word.ts'
 import {shortId} from '../trust/envelope.ts'
 import type {Outcome} from './base-command.ts'
 import {openSignerFromFlags} from './key-flags.ts'
@@ -40,7 +41,7 @@ export async function signFiles(paths: readonly string[], flags: SignFlagValues)
       result: {files: plans.map(resultOf), signatures: [keyId]},
       lines: plans.map(({outputs}) => `✔ signed ${outputs.join(', ')}, key ${shortId(keyId)}`),
       warnings: [...warnings, ...staleWarnings(plans.flatMap(({stale}) => stale))],
-      undo: `rm ${plans.flatMap(({outputs}) => outputs).join(' ')}`,
+      undo: `rm ${shellWords(plans.flatMap(({outputs}) => outputs))}`,
       next: verifyNext(paths[0] ?? 'FILE', flags.key),
     }
   } finally {

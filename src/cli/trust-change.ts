@@ -2,6 +2,7 @@ import {basename} from 'node:path'
 import {systemTime} from '../system/clock.ts'
 import {RelError} from '../system/error.ts'
 import type {JsonObject} from '../system/json.ts'
+import {shellWord, shellWords} from '../system/shell-word.ts'
 import type {Anchor, AnchorFile, AnchorKey, Limits} from '../trust/anchor.ts'
 import {limitName, plainName} from '../trust/anchor-parse.ts'
 import {
@@ -139,17 +140,20 @@ type Ending = {
 
 function endingOf({main, own, complete, written, version}: Ending) {
   if (written.length === 0) return {line: 'Nothing was signed or written.', after: {}}
-  const remove = version === 1 ? `rm ${[...written].join(' ')}` : `rm ${own}`
+  const remove = version === 1 ? `rm ${shellWords(written)}` : `rm ${shellWord(own)}`
   if (!complete)
     return {
       line: `! ${own} waits for signatures; until then ${main} stays as it is`,
-      after: {next: `rel trust sign ${own} --key NAME`, undo: remove},
+      after: {next: `rel trust sign ${shellWord(own)} --key NAME`, undo: remove},
     }
   if (!written.includes(main))
     return {line: `✔ ${own} has all signatures; ${main} is newer and stays`, after: {}}
-  const restore = `cp ${anchorPaths(own).numbered(version - 1)} ${main} && ${remove}`
+  const restore = `cp ${shellWords([anchorPaths(own).numbered(version - 1), main])} && ${remove}`
   const undo = `${version === 1 ? remove : restore} (before others have it)`
-  return {line: `✔ ${main} is version ${version}`, after: {next: `rel trust show ${main}`, undo}}
+  return {
+    line: `✔ ${main} is version ${version}`,
+    after: {next: `rel trust show ${shellWord(main)}`, undo},
+  }
 }
 
 export function needJson({version, threshold, signedBy, waitingFor}: Need): JsonObject {

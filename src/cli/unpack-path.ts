@@ -1,6 +1,7 @@
 import {unpackArchive} from '../bundle/archive/unpack.ts'
 import {verifyArchive} from '../bundle/archive/verify-archive.ts'
 import {counted} from '../system/counted.ts'
+import {shellWord} from '../system/shell-word.ts'
 import {shortId} from '../trust/envelope.ts'
 import type {Outcome} from './base-command.ts'
 import {type ProgressMode, withProgress} from './progress.ts'
@@ -38,6 +39,6 @@ export async function unpackPath(archive: string, flags: Flags): Promise<Outcome
       ...[...who, ...identities.map((id) => `identity ${id}`)].map((name) => `✔ signed by ${name}`),
       `✔ ${counted(fileCount, 'file')}, ${counted(totalSize, 'byte')}, exactly as signed`,
     ],
-    ...(isDry ? {} : {undo: `rm -r ${directory}`}),
+    ...(isDry ? {} : {undo: `rm -r ${shellWord(directory)}`}),
   }
 }

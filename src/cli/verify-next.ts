@@ -1,10 +1,12 @@
 import {statIfThere} from '../system/files.ts'
+import {shellWord} from '../system/shell-word.ts'
 import {publicKeyPath} from '../trust/key-store.ts'
 
 /** The command that verifies what was just made, with whoever is known in this folder. */
 export function verifyNext(path: string, key?: string): string {
-  if (statIfThere('trust.json') !== undefined) return `rel verify ${path} --trust trust.json`
-  return `rel verify ${path} --public-key ${publicHalf(key) ?? 'FILE'}`
+  if (statIfThere('trust.json') !== undefined)
+    return `rel verify ${shellWord(path)} --trust trust.json`
+  return `rel verify ${shellWord(path)} --public-key ${publicHalf(key) ?? 'FILE'}`
 }
 
 /** The public key file of a named key; of a private key file none is known. */

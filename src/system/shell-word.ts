@@ -9,3 +9,8 @@ export function shellWord(path: string): string {
   const word = path.startsWith('-') ? `./${path}` : path
   return plainWord.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
 }
+
+/** Several paths as the words of a command. */
+export function shellWords(paths: readonly string[]): string {
+  return paths.map(shellWord).join(' ')
+}

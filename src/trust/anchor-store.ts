@@ -1,7 +1,6 @@
 import {basename, dirname, join} from 'node:path'
 import {RelError} from '../system/error.ts'
 import {readFileLimited, statIfThere, writeFileAtomic} from '../system/files.ts'
-import {visible} from '../system/visible.ts'
 import {type Anchor, type AnchorFile, anchorLimits, checkAnchor} from './anchor.ts'
 import {parseAnchor} from './anchor-parse.ts'
 import {checkNext, isComplete, type Need, needsOf} from './anchor-update.ts'
@@ -53,7 +52,7 @@ export function loadPrevious(path: string, version: number): AnchorFile | undefi
   const previous = findPrevious(path, version)
   if (previous !== undefined || version === 1) return previous
   const before = anchorPaths(path).numbered(version - 1)
-  throw new RelError('file_missing', `${visible(before)} is needed to know who must sign`)
+  throw new RelError('file_missing', `${before} is needed to know who must sign`)
 }
 
 /**
@@ -119,7 +118,7 @@ export function checkNothingPending(path: string, version: number): void {
   const pending = anchorPaths(path).numbered(version)
   if (statIfThere(pending) === undefined) return
   const code = version === 1 ? 'file_exists' : 'anchor_pending'
-  throw new RelError(code, `${visible(pending)} is there already`)
+  throw new RelError(code, `${pending} is there already`)
 }
 
 /**

@@ -3,6 +3,7 @@ import {closeSync, constants, fstatSync, openSync} from 'node:fs'
 import {readInto} from '../system/descriptors.ts'
 import {RelError} from '../system/error.ts'
 import {fileError} from '../system/files.ts'
+import {shellWord} from '../system/shell-word.ts'
 import {keyPairOf, type PublicKey, SEED_BYTES} from './ed25519.ts'
 import {detectKeyFormat, type KeyFormat, MAX_KEY_FILE_BYTES} from './key-formats/detect.ts'
 import {parseJwk} from './key-formats/jwk.ts'
@@ -156,7 +157,7 @@ function readAll(fd: number, path: string): Buffer {
 function openToOthers(path: string, mode: number): RelError {
   const shown = `0${(mode & 0o777).toString(8)}`
   return new RelError('key_permissions', `${path} has mode ${shown}, wanted is 0600`, {
-    hint: `chmod 600 ${path}`,
+    hint: `chmod 600 ${shellWord(path)}`,
   })
 }
 

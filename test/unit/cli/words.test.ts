@@ -70,8 +70,8 @@ test('near words come nearest first, far ones not at all', () => {
   assert.equal(nearest('x'.repeat(100_000), ['sign']), [])
 })
 
-test('escapes, overrides and separators are spelled out; tabs and newlines stay', () => {
-  assert.is(printable('a\tb\nc'), 'a\tb\nc')
+test('escapes, overrides, separators and line ends are spelled out; tabs stay', () => {
+  assert.is(printable('a\tb\n::error::c'), 'a\tb\\u000a::error::c')
   assert.is(printable('\u001b[31m'), '\\u001b[31m')
   for (const character of ['\u0000', '\r', '\u007f', '\u009b', '\u202e', '\u2066', '\u2028'])
     assert.not.match(printable(character), new RegExp(character))
