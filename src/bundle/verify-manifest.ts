@@ -102,7 +102,9 @@ type Context = {
 }
 
 async function checkSigners(candidate: Candidate, context: Context): Promise<Signers> {
-  const {mode} = context.policy.identity ?? {mode: 'ed25519'}
+  const {trust, now, identity} = context.policy
+  trust.checkFresh(now)
+  const {mode} = identity ?? {mode: 'ed25519'}
   if (mode === 'ed25519') return {...(await checkKeys(candidate, context)), identities: []}
   if (mode === 'sigstore')
     return {signedBy: [], threshold: 0, identities: await checkIdentity(candidate, context)}

@@ -39,6 +39,11 @@ export type IdentityPolicy = {
 
 /** Where the keys come from: an anchor picks them by role, product and channel. */
 export type TrustSource = {
+  /**
+   * Says no with anchor_expired, at a time in seconds since the epoch. Asked in every policy: the
+   * identities and revocations of an anchor end with it, as its keys do.
+   */
+  checkFresh(now: number): void
   /** The keys and threshold for one manifest, or a RelError (anchor expired, no key for product…). */
   keysFor(question: {
     readonly product: string

@@ -3,6 +3,7 @@ import {RelError} from '../system/error.ts'
 import type {Anchor} from '../trust/anchor.ts'
 import type {RoleName} from '../trust/anchor-roles.ts'
 import type {Trust} from '../trust/trust-source.ts'
+import type {TrustOrigin} from './trust-origin.ts'
 
 /** The flags of every command that verifies: who is trusted. */
 export const trustFlags = {
@@ -35,7 +36,7 @@ export type TrustFlagValues = {
 }
 
 /** A trust source, and the anchor it comes from: that also names identities and D2's fate. */
-export type FlagTrust = Trust & {readonly anchor?: Anchor}
+export type FlagTrust = Trust & {readonly anchor?: Anchor; readonly origin: TrustOrigin}
 
 /**
  * Who is trusted to sign what a role signs: by --public-key, by --trust, or else by REL_TRUST.
@@ -48,7 +49,11 @@ export async function trustSourceFromFlags(
 ): Promise<FlagTrust> {
   const {anchorTrust, keyListTrust} = await import('../trust/trust-source.ts')
   const {'public-key': names = [], threshold = 1} = flags
-  if (names.length > 0) return keyListTrust(await readKeys(names), threshold)
+  if (names.length > 0) {
+    const files = await keyFiles(names)
+    const keys = keyListTrust(await readKeys(files), threshold)
+    return {...keys, origin: {public_keys: [...files.values()]}}
+  }
   const path = flags.trust ?? env.REL_TRUST
   if (!path)
     throw new RelError('input_required', 'nobody was named whose signatures are trusted', {
@@ -56,12 +61,17 @@ export async function trustSourceFromFlags(
     })
   const {loadAnchor} = await import('../trust/anchor-store.ts')
   const file = loadAnchor(path)
-  return {...anchorTrust(file, role), anchor: file.anchor}
+  const {anchor} = file
+  return {...anchorTrust(file, role), anchor, origin: {anchor: path, version: anchor.version}}
 }
 
-async function readKeys(names: readonly string[]) {
+/** The file of each key that was named. */
+async function keyFiles(names: readonly string[]): Promise<ReadonlyMap<string, string>> {
   const {publicKeyPath} = await import('../trust/key-store.ts')
+  return new Map(names.map((name) => [name, publicKeyPath('', name)]))
+}
+
+async function readKeys(files: ReadonlyMap<string, string>) {
   const {readPublicKey} = await import('../trust/public-key.ts')
-  const root = process.cwd()
-  return new Map(names.map((name) => [name, readPublicKey(publicKeyPath(root, name))]))
+  return new Map([...files].map(([name, path]) => [name, readPublicKey(path)]))
 }

@@ -5,6 +5,7 @@ import {shellWord} from '../system/shell-word.ts'
 import {shortId} from '../trust/envelope.ts'
 import type {Outcome} from './base-command.ts'
 import {type ProgressMode, withProgress} from './progress.ts'
+import {originLines} from './trust-origin.ts'
 import {type VerifyFlagValues, verifyPolicyFromFlags} from './verify-flags.ts'
 
 type Flags = VerifyFlagValues &
@@ -32,11 +33,13 @@ export async function unpackPath(archive: string, flags: Flags): Promise<Outcome
       total_size: totalSize,
       signed_by: signedBy,
       identities,
+      trust: policy.trust.origin,
       manifest_sha256: verified.manifestSha256,
     },
     lines: [
       `✔ ${isDry ? 'would unpack' : 'unpacked'} ${manifest.bundleName} into ${directory}`,
       ...[...who, ...identities.map((id) => `identity ${id}`)].map((name) => `✔ signed by ${name}`),
+      ...originLines(policy.trust.origin),
       `✔ ${counted(fileCount, 'file')}, ${counted(totalSize, 'byte')}, exactly as signed`,
     ],
     ...(isDry ? {} : {undo: `rm -r ${shellWord(directory)}`}),

@@ -47,10 +47,14 @@ export type VerifyFlagValues = TrustFlagValues &
     readonly at?: string | undefined
   }
 
+/** A policy that knows which files its trust comes from. */
+export type FlagPolicy = VerifyPolicy & {readonly trust: FlagTrust}
+
 type Environment = Readonly<Record<string, string | undefined>>
 
 /** For a policy in which only identities count. */
-const noKeys: FlagTrust = {
+const noKeys: Omit<FlagTrust, 'origin'> = {
+  checkFresh: () => undefined,
   keysFor: () => {
     throw new RelError('key_unknown', 'no key is trusted, only identities are')
   },
@@ -64,17 +68,22 @@ function namesKeys(flags: TrustFlagValues, env: Environment): boolean {
 }
 
 /**
- * The policy that these flags ask for; the time is fixed here. Refuses as trustSourceFromFlags and
+ * The policy that these flags ask for, and where its trust comes from; the time is fixed here. Refuses as trustSourceFromFlags and
  * identityPolicyFrom do, and with time_malformed.
  */
 export async function verifyPolicyFromFlags(
   flags: VerifyFlagValues,
   env: Environment,
   role: RoleName = 'manifest',
-): Promise<VerifyPolicy> {
+): Promise<FlagPolicy> {
   if (role === 'artifact') refuseIdentities(flags)
   const identitiesAlone = !namesKeys(flags, env) && flags['allowed-signers'] !== undefined
-  const trust: FlagTrust = identitiesAlone ? noKeys : await trustSourceFromFlags(flags, env, role)
+  const signers = flags['allowed-signers']
+  const named = identitiesAlone
+    ? {...noKeys, origin: {}}
+    : await trustSourceFromFlags(flags, env, role)
+  const origin = {...named.origin, ...(signers === undefined ? {} : {allowed_signers: signers})}
+  const trust: FlagTrust = {...named, origin}
   const {anchor} = trust
   const {parseTime} = await import('../trust/expiry.ts')
   const clock = systemTime()

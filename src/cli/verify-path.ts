@@ -1,13 +1,14 @@
 import {kindOfPath, verifyBundle, verifyDirectory} from '../bundle/verify.ts'
 import {type VerifiedFile, verifyFile} from '../bundle/verify-file.ts'
-import type {VerifiedBundle, VerifyPolicy, VerifyStep} from '../bundle/verify-policy.ts'
+import type {VerifiedBundle, VerifyStep} from '../bundle/verify-policy.ts'
 import {counted} from '../system/counted.ts'
 import type {JsonObject} from '../system/json.ts'
 import {shortId} from '../trust/envelope.ts'
 import type {Outcome} from './base-command.ts'
 import {printMessages} from './output.ts'
 import {type ProgressMode, withProgress} from './progress.ts'
-import {type VerifyFlagValues, verifyPolicyFromFlags} from './verify-flags.ts'
+import {originLines} from './trust-origin.ts'
+import {type FlagPolicy, type VerifyFlagValues, verifyPolicyFromFlags} from './verify-flags.ts'
 
 type Flags = VerifyFlagValues &
   ProgressMode & {
@@ -40,7 +41,7 @@ export async function verifyPath(path: string, flags: Flags): Promise<Outcome> {
 function bundleOutcome(
   path: string,
   verified: VerifiedBundle,
-  policy: VerifyPolicy,
+  policy: FlagPolicy,
   steps: readonly VerifyStep[],
 ): Outcome {
   const {manifest, identities, fileCount, totalSize, source} = verified
@@ -61,6 +62,7 @@ function bundleOutcome(
     signed_by: verified.signedBy,
     threshold: verified.threshold,
     identities,
+    trust: policy.trust.origin,
     manifest_sha256: verified.manifestSha256,
     content_sha256: verified.contentSha256,
     ...(steps.length === 0 ? {} : {steps: steps.map(({check, detail}) => ({check, detail}))}),
@@ -68,6 +70,7 @@ function bundleOutcome(
   const lines = [
     `✔ ${path}: ${product} ${manifest.version}${channel === undefined ? '' : `, channel ${channel}`}`,
     ...who.map((name) => `✔ signed by ${name}`),
+    ...originLines(policy.trust.origin),
     `✔ ${counted(fileCount, 'file')}, ${counted(totalSize, 'byte')}, exactly as signed`,
   ]
   const warnings =
@@ -77,18 +80,27 @@ function bundleOutcome(
   return {result, lines, warnings}
 }
 
-function signersOf(keyIds: readonly string[], {trust}: VerifyPolicy): string[] {
+function signersOf(keyIds: readonly string[], {trust}: FlagPolicy): string[] {
   return keyIds.map((id) => `${trust.nameOf(id) ?? 'key'} (${shortId(id)})`)
 }
 
-function fileOutcome(path: string, verified: VerifiedFile, policy: VerifyPolicy): Outcome {
+function fileOutcome(path: string, verified: VerifiedFile, policy: FlagPolicy): Outcome {
   const {form, sha256, size, signedBy, label} = verified
   const said = Object.entries(label).filter(([key]) => key !== 'sha256')
   return {
-    result: {source: 'file', form, sha256, size, signed_by: signedBy, label},
+    result: {
+      source: 'file',
+      form,
+      sha256,
+      size,
+      signed_by: signedBy,
+      trust: policy.trust.origin,
+      label,
+    },
     lines: [
       `✔ ${path}: ${counted(size, 'byte')}, ${form} is valid`,
       ...signersOf(signedBy, policy).map((name) => `✔ signed by ${name}`),
+      ...originLines(policy.trust.origin),
       ...said.map(([key, value]) => `  ${key}: ${value}`),
     ],
     warnings: said.length === 0 ? ['nothing but the bytes is signed: no name, no version'] : [],

@@ -1,11 +1,13 @@
 import {RelError} from '../system/error.ts'
-import {type AnchorFile, checkDigest, keysFor, type Question} from './anchor.ts'
+import {type AnchorFile, checkAnchorFresh, checkDigest, keysFor, type Question} from './anchor.ts'
 import type {RoleName} from './anchor-roles.ts'
 import type {PublicKey} from './ed25519.ts'
 import type {KeySet} from './envelope.ts'
 
 /** Who is trusted, as a verifier asks for it; an anchor and a list of keys both answer. */
 export type Trust = {
+  /** Asked in every policy, also where no key counts. Refuses with anchor_expired. */
+  checkFresh(now: number): void
   keysFor(question: Question): KeySet
   checkRevoked(question: {readonly manifestSha256: string}): void
   nameOf(keyId: string): string | undefined
@@ -14,6 +16,7 @@ export type Trust = {
 /** The trust that an anchor gives to one role. */
 export function anchorTrust({anchor}: AnchorFile, role: RoleName): Trust {
   return {
+    checkFresh: (now) => checkAnchorFresh(anchor, now),
     keysFor: (question) => keysFor(anchor, role, question),
     checkRevoked: ({manifestSha256}) => checkDigest(anchor, manifestSha256),
     nameOf: (keyId) => anchor.keys.get(keyId)?.name,
@@ -31,6 +34,7 @@ export function keyListTrust(keys: ReadonlyMap<string, PublicKey>, threshold: nu
     throw new RelError('usage_invalid', `${different} keys cannot meet a threshold of ${threshold}`)
   const names = new Map([...keys].map(([name, {keyId}]) => [keyId, name]))
   return {
+    checkFresh: () => {},
     keysFor: () => ({keys: publicKeys, threshold}),
     checkRevoked: () => {},
     nameOf: (keyId) => names.get(keyId),

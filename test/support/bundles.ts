@@ -34,6 +34,7 @@ export function policyOf(
   const {threshold = 1, ...rest} = more
   return {
     trust: {
+      checkFresh: () => undefined,
       keysFor: () => ({keys, threshold}),
       checkRevoked: () => undefined,
       nameOf: () => undefined,

@@ -87,6 +87,7 @@ export function writeTree(root: string, {files, links, manifestBytes}: SignedTre
 /** Trusts the signer of signedTree, at the time of the tests. */
 export function treePolicy(change: Partial<VerifyPolicy> = {}): VerifyPolicy {
   const trust: TrustSource = {
+    checkFresh: () => undefined,
     keysFor: () => ({keys: [testSigner(SIGNER).publicKey], threshold: 1}),
     checkRevoked: () => undefined,
     nameOf: () => undefined,

@@ -301,6 +301,17 @@ policies.forEach(([mode, verdict, bytes, code], at) => {
   })
 })
 
+for (const mode of ['sigstore', 'both', 'either'] as const)
+  test(`policy ${mode}: identities end with the anchor that names them`, async () => {
+    const policy = policyOf([a.publicKey], {identity: identity(mode, 'good')})
+    const checkFresh = (now: number) => {
+      assert.is(now, policy.now)
+      throw new RelError('anchor_expired', 'it is over')
+    }
+    const expired = {...policy, trust: {...policy.trust, checkFresh}}
+    await rejectsCode(() => verifyManifestBytes(good, expired), 'anchor_expired')
+  })
+
 test('an identity check that names nobody is a bug, not a pass', async () => {
   const silent = {mode: 'sigstore' as const, check: async () => []}
   const policy = policyOf([a.publicKey], {identity: silent})

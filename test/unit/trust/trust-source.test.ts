@@ -23,6 +23,8 @@ test('an anchor answers for one role, with names and revocations', async () => {
   throwsCode(() => trust.checkRevoked({manifestSha256: digest}), 'digest_revoked')
   throwsCode(() => anchorTrust(file, 'manifest').keysFor(question), 'role_missing')
   throwsCode(() => trust.keysFor({...question, now: testNow + 2}), 'anchor_expired')
+  throwsCode(() => trust.checkFresh(testNow + 2), 'anchor_expired')
+  trust.checkFresh(testNow + 1)
 })
 
 test('a list of keys answers for everything', () => {
@@ -36,6 +38,7 @@ test('a list of keys answers for everything', () => {
   assert.equal(trust.keysFor(question), {keys: [a, b], threshold: 2})
   assert.is(trust.nameOf(a.keyId), 'one')
   trust.checkRevoked({manifestSha256: digest})
+  trust.checkFresh(testNow)
 })
 
 test('refuses a threshold that different keys of a list cannot meet', () => {
