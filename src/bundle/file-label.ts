@@ -49,39 +49,3 @@ export function parseTrustedComment(comment: string): Readonly<Record<string, st
   })
   return Object.assign(Object.create(null), Object.fromEntries(pairs))
 }
-
-/**
- * Refuses, with cross_protocol, to sign bytes whose signature would count for something else: the
- * canonical manifest of D2, what rel and DSSE sign, what ssh-keygen and minisign sign.
- */
-export function checkNotManifest(bytes: Uint8Array): void {
-  const head = Buffer.from(bytes.subarray(0, 8)).toString('latin1')
-  const reason = head.startsWith('DSSEv1 ')
-    ? 'it is the input of a DSSE signature'
-    : head.startsWith('SSHSIG')
-      ? 'it is the input of an SSH signature'
-      : bytes.length === 64
-        ? 'its 64 bytes could be the digest that a minisign signature covers'
-        : looksLikeManifest(bytes)
-          ? 'it is an object with manifest or bundle_name'
-          : undefined
-  if (reason !== undefined) throw new RelError('cross_protocol', `refused to sign: ${reason}`)
-}
-
-/** Read as leniently as any reader might. */
-function looksLikeManifest(bytes: Uint8Array): boolean {
-  const text = Buffer.from(bytes.subarray(0, 64)).toString('utf8').trimStart()
-  if (!text.startsWith('{')) return false
-  try {
-    const value: unknown = JSON.parse(
-      Buffer.from(bytes)
-        .toString('utf8')
-        .replace(/^\ufeff/, ''),
-    )
-    return (
-      typeof value === 'object' && value !== null && ('manifest' in value || 'bundle_name' in value)
-    )
-  } catch {
-    return false
-  }
-}

@@ -8,12 +8,11 @@ import {verifyEd25519} from '../trust/ed25519.ts'
 import {makeMinisig} from '../trust/minisign.ts'
 import type {Signer} from '../trust/signer.ts'
 import {makeSshsig} from '../trust/sshsig.ts'
-import {checkNotManifest, type FileLabel, trustedComment} from './file-label.ts'
+import {checkOneMeaning} from './cross-protocol.ts'
+import {type FileLabel, trustedComment} from './file-label.ts'
 
 /** Ed25519 signs a whole message at once, so a .sig needs the file in memory. */
 export const MAX_SIG_BYTES = 256 * 1024 * 1024
-/** No manifest is larger, so no larger file can be taken for one. */
-const MAX_LOOK = 64 * 1024 * 1024
 const CHUNK = 1024 * 1024
 
 export type FileDigests = {
@@ -80,10 +79,10 @@ export type FileSignPlan = {
 export async function planFileSign({path, label, sshsig}: FileSignRequest): Promise<FileSignPlan> {
   const stat = statIfThere(path)
   if (stat === undefined) throw new RelError('file_missing', `${path} does not exist`)
-  if (stat.size <= MAX_LOOK) checkNotManifest(readFileLimited(path, MAX_LOOK))
   const digests = await digestsOfFile(path)
-  const comment = trustedComment({...label, file: basename(path), sha256: digests.sha256})
   const raw = digests.size <= MAX_SIG_BYTES
+  if (raw) readMessage(path, digests)
+  const comment = trustedComment({...label, file: basename(path), sha256: digests.sha256})
   const outputs = [
     `${path}.minisig`,
     ...(raw ? [`${path}.sig`] : []),
@@ -144,11 +143,21 @@ export async function signSidecars(
   return written
 }
 
+/**
+ * The file as a bare Ed25519 signature covers it: the same bytes that were digested, and such that
+ * the signature means nothing else. Refuses with tree_changed, cross_protocol, file_too_large.
+ */
+export function readMessage(path: string, {sha256}: FileDigests): Buffer {
+  const message = readFileLimited(path, MAX_SIG_BYTES)
+  if (hash('sha256', message, 'hex') !== sha256)
+    throw new RelError('tree_changed', `${path} was written to while it was read`)
+  checkOneMeaning(message)
+  return message
+}
+
 /** D0's detached signature: base64 Ed25519 over the bytes of the file. */
 async function signBytes({path, digests}: FileSignPlan, signer: Signer): Promise<string> {
-  const message = readFileLimited(path, MAX_SIG_BYTES)
-  if (hash('sha256', message, 'hex') !== digests.sha256)
-    throw new RelError('tree_changed', `${path} was written to while it was read`)
+  const message = readMessage(path, digests)
   const signature = await signer.sign(message)
   if (!verifyEd25519(signer.publicKey, message, signature))
     throw new RelError('signature_invalid', `${signer.label} made a signature that does not fit`)

@@ -1,3 +1,4 @@
+import {basename} from 'node:path'
 import {RelError} from '../system/error.ts'
 import {readFileLimited, statIfThere} from '../system/files.ts'
 import type {PublicKey} from '../trust/ed25519.ts'
@@ -7,7 +8,7 @@ import {checkMinisig, parseMinisignSignature} from '../trust/minisign.ts'
 import {checkSshsig} from '../trust/sshsig.ts'
 import {CLOCK_SKEW_SECS} from './expectations.ts'
 import {parseTrustedComment} from './file-label.ts'
-import {digestsOfFile, type FileDigests, MAX_SIG_BYTES} from './sign-file.ts'
+import {digestsOfFile, type FileDigests, readMessage} from './sign-file.ts'
 import type {OnStep, VerifyPolicy} from './verify-policy.ts'
 
 /** The verdict on one file with a detached signature. */
@@ -28,7 +29,7 @@ const MAX_SIGNATURE_FILE = 16_384
  * Verifies FILE by FILE.minisig, FILE.sshsig or FILE.sig, the first that exists. What was asked
  * for must be in the signed comment, so a bare .sig meets no expectation.
  * Refuses with bundle_unrecognised, threshold_not_met, key_unknown, signature_invalid,
- * signature_malformed, *_mismatch, timestamp_future, and what the trust source refuses with.
+ * signature_malformed, cross_protocol, tree_changed, *_mismatch, timestamp_future, and what the trust source refuses with.
  */
 export async function verifyFile(
   path: string,
@@ -37,17 +38,19 @@ export async function verifyFile(
 ): Promise<VerifiedFile> {
   const form = formOf(path)
   const digests = await digestsOfFile(path)
-  const {product = '', channel = ''} = policy.expect
+  const signature = readFileLimited(`${path}.${form}`, MAX_SIGNATURE_FILE)
+  const claimed = parseTrustedComment(claimedComment(form, signature))
+  // what the label claims picks the keys; that the comment is signed by one of them proves it
+  const {product = claimed.product ?? '', channel = claimed.channel ?? ''} = policy.expect
   const {keys, threshold} = policy.trust.keysFor({product, channel, now: policy.now})
   onStep?.({check: 'keys', detail: `${keys.length} trusted, ${threshold} must have signed`})
   if (threshold !== 1)
     throw new RelError('threshold_not_met', `${form} holds 1 signature, want ${threshold}`)
-  const signature = readFileLimited(`${path}.${form}`, MAX_SIGNATURE_FILE)
   const {key, comment} = checkForm(form, {path, signature, digests, keys})
   onStep?.({check: 'signatures', detail: `${form} is valid: key ${shortId(key.keyId)}`})
   policy.trust.checkRevoked({manifestSha256: digests.sha256})
   const label = parseTrustedComment(comment)
-  checkLabel(label, digests, policy)
+  checkLabel(label, {name: basename(path), sha256: digests.sha256}, policy)
   onStep?.({
     check: 'label',
     detail: comment === '' ? 'none is signed' : Object.keys(label).join(', '),
@@ -61,6 +64,11 @@ function formOf(path: string): VerifiedFile['form'] {
   const form = forms.find((extension) => statIfThere(`${path}.${extension}`) !== undefined)
   if (form !== undefined) return form
   throw new RelError('bundle_unrecognised', `${path} has no .minisig, .sshsig or .sig beside it`)
+}
+
+function claimedComment(form: VerifiedFile['form'], signature: Buffer): string {
+  if (form !== 'minisig') return ''
+  return parseMinisignSignature(signature.toString('utf8')).trusted?.comment ?? ''
 }
 
 type FormInput = {
@@ -78,7 +86,7 @@ function checkForm(form: VerifiedFile['form'], input: FormInput): FormVerdict {
   const text = signature.toString('utf8')
   // the older form covers the file itself, which has to be read for it
   const old = form === 'minisig' && parseMinisignSignature(text).algorithm === 'Ed'
-  const message = old ? readFileLimited(path, MAX_SIG_BYTES) : undefined
+  const message = old ? readMessage(path, digests) : undefined
   return firstOf(keys, (key) => {
     if (form === 'minisig')
       return checkMinisig(text, key, digests.blake2b512, message).trustedComment
@@ -102,10 +110,10 @@ function firstOf(keys: readonly PublicKey[], check: (key: PublicKey) => string):
 }
 
 /** D0: 64 bytes, raw or in base64, over the bytes of the file. */
-function checkSig({path, signature, keys}: FormInput): FormVerdict {
+function checkSig({path, signature, digests, keys}: FormInput): FormVerdict {
   const isRaw = signature.length === SIGNATURE_BYTES
   const bytes = isRaw ? signature : decodeSignature(signature.toString('latin1').trim())
-  const message = readFileLimited(path, MAX_SIG_BYTES)
+  const message = readMessage(path, digests)
   const key = keys.find((candidate) => verifyEd25519(candidate, message, bytes))
   if (key !== undefined) return {key, comment: ''}
   throw new RelError('signature_invalid', 'no trusted key has made the signature')
@@ -113,9 +121,11 @@ function checkSig({path, signature, keys}: FormInput): FormVerdict {
 
 function checkLabel(
   label: Readonly<Record<string, string>>,
-  {sha256}: FileDigests,
+  {name: fileName, sha256}: {readonly name: string; readonly sha256: string},
   {expect, now}: VerifyPolicy,
 ): void {
+  if (label.file !== undefined && label.file !== fileName)
+    throw new RelError('file_name_mismatch', `signed as ${label.file}, here it is ${fileName}`)
   if (label.sha256 !== undefined && label.sha256 !== sha256)
     throw new RelError('file_digest_mismatch', `SHA-256 is ${sha256}, signed is ${label.sha256}`)
   for (const name of ['product', 'version', 'channel', 'target'] as const) {
@@ -123,6 +133,9 @@ function checkLabel(
     if (wanted === undefined || label[name] === wanted) continue
     throw new RelError(`${name}_mismatch`, `signed as ${label[name] ?? 'nothing'}, want ${wanted}`)
   }
-  if (Number(label.timestamp ?? 0) > now + CLOCK_SKEW_SECS)
+  const {timestamp = '0'} = label
+  if (!/^[0-9]{1,12}$/.test(timestamp))
+    throw new RelError('signature_malformed', 'the signed timestamp is no count of seconds')
+  if (Number(timestamp) > now + CLOCK_SKEW_SECS)
     throw new RelError('timestamp_future', 'the file was signed in the future')
 }

@@ -246,12 +246,19 @@ export const bundleCodes = {
     cause: 'It signs the exact bytes, so a further signature would break it.',
     fix: 'Remove manifest.sig.bundle and manifest.json.sigstore.json, add signatures, then issue them again.',
   },
-  cross_protocol: {
-    exit: 'usage',
-    title: 'the file looks like a manifest',
+  file_name_mismatch: {
+    exit: 'verification',
+    title: 'the file was signed under another name',
     cause:
-      'A detached signature over the bytes of a manifest could be taken for the manifest’s own signature.',
-    fix: 'Sign the directory with rel sign DIR instead.',
+      'The signed comment names the file. A signature that sits beside another file, of one maker and all, passes one program off as the other.',
+    fix: 'Give the file the name it was signed under, or ask for the signature of this file.',
+  },
+  cross_protocol: {
+    exit: 'verification',
+    title: 'a bare signature over this file would mean something else as well',
+    cause:
+      'The file is a manifest, or the input of a DSSE, SSH or minisign signature. Its detached signature could be passed off as one of those, or one of those as its own.',
+    fix: 'Sign a directory with rel sign DIR; pack other files into an archive before signing them.',
   },
   bundle_unrecognised: {
     exit: 'usage',
