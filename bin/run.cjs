@@ -90,10 +90,23 @@ function sourceStamp(program, source) {
   return Buffer.from(`${source.slice(0, 72)} ${source.length} ${mtimeMs}`.slice(0, 128).padEnd(128))
 }
 
+/**
+ * FNV-1a over 32-bit words: V8 compares no checksum of its own, and damaged bytecode crashes it.
+ * Against damage, not attackers, whom isPrivate() keeps out; node:crypto would take longer to load.
+ */
+function checksum(data) {
+  const words = new Uint32Array(data.buffer, data.byteOffset, data.length >>> 2)
+  let sum = 0x811c9dc5 ^ data.length
+  for (let at = 0; at < words.length; at++) sum = Math.imul(sum ^ words[at], 0x01000193)
+  return Buffer.from((sum >>> 0).toString(16).padStart(8, '0'))
+}
+
 function readCache(file, stamp) {
   try {
     const found = fs.readFileSync(file)
-    return found.subarray(0, 128).equals(stamp) ? found.subarray(128) : undefined
+    if (!found.subarray(0, 128).equals(stamp)) return undefined
+    const data = found.subarray(136)
+    return found.subarray(128, 136).equals(checksum(data)) ? data : undefined
   } catch {
     return undefined
   }
@@ -132,7 +145,9 @@ function loadProgram(program, folder) {
   })
   if (file && script.cachedDataRejected !== false)
     process.on('exit', (code) => {
-      if (code === 0) writeCache(file, [stamp, script.createCachedData()])
+      if (code !== 0) return
+      const data = script.createCachedData()
+      writeCache(file, [stamp, checksum(data), data])
     })
   const module = {exports: {}}
   const requireThere = require('node:module').createRequire(program)

@@ -176,7 +176,7 @@ test('the compile cache is made by a run that succeeds, and by none after it', a
   assert.is(statSync(file).ino, ino)
 })
 
-test('a compile cache of another program, or one cut short, is made again', async () => {
+test('a compile cache of another program, cut short or damaged, is made again', async () => {
   const root = fakePackage()
   const rel = await withLauncher(root)
   const home = temporaryFolder()
@@ -194,6 +194,12 @@ test('a compile cache of another program, or one cut short, is made again', asyn
     writeFileSync(file, readFileSync(file).subarray(0, length))
     assert.is(await says(), 'BUILT x\n', `${length}`)
     assert.is(readFileSync(file).length, made.length, `${length}`)
+  }
+  for (let at = 100; at < made.length; at += 40) {
+    const damaged = readFileSync(file)
+    damaged[at] = (damaged[at] ?? 0) ^ 1
+    writeFileSync(file, damaged)
+    assert.is(await says(), 'BUILT x\n', `bit at ${at}`)
   }
 })
 
