@@ -1,6 +1,6 @@
 import {closeSync, constants, openSync, writeSync} from 'node:fs'
 import type {ReadStream} from 'node:tty'
-import {readInto} from './descriptors.ts'
+import {checkGiven, readInto} from './descriptors.ts'
 import {RelError} from './error.ts'
 import {fileError} from './files.ts'
 
@@ -65,7 +65,10 @@ export class Passphrases {
 }
 
 function given({fd, file, env}: PassphraseSource): Buffer | undefined {
-  if (fd !== undefined) return readDescriptor(fd, `descriptor ${fd}`)
+  if (fd !== undefined) {
+    checkGiven(fd)
+    return readDescriptor(fd, `descriptor ${fd}`)
+  }
   if (file !== undefined) return readFile(file)
   return env === undefined ? undefined : Buffer.from(env, 'utf8')
 }
