@@ -77,7 +77,10 @@ export async function createKey(
   }
 }
 
-/** Writes both halves of an opened key; when the second cannot be written, the first is removed. */
+/**
+ * Writes both halves of an opened key; when the second cannot be written, the first is removed.
+ * Refuses with key_folder_unsafe, file_exists, write_failed, disk_full.
+ */
 export async function saveSecretKey(
   root: string,
   plan: KeyPlan,
@@ -103,12 +106,42 @@ export function savePublicKey(root: string, plan: KeyPlan, key: PublicKey): void
   writeFileAtomic(join(root, plan.publicPath), pem, {mode: 0o644, exclusive: true})
 }
 
-/** `.rel/.gitignore` first, so that no private key is ever there without it. */
+/** All that .rel/.gitignore may say; a later line could take files out again. */
+const IGNORE_ALL = '*\n'
+
+/**
+ * `.rel/.gitignore` first, so that no private key is ever there without it. What is there already
+ * may have come with a repository or been prepared by another user.
+ * Refuses with key_folder_unsafe.
+ */
 function makeSecretFolder(root: string): void {
-  makeFolder(join(root, '.rel'), 0o700)
+  makePrivateFolder(root, '.rel')
   const ignore = join(root, '.rel', '.gitignore')
-  if (statIfThere(ignore) === undefined) writeFileAtomic(ignore, '*\n')
-  makeFolder(join(root, SECRET_FOLDER), 0o700)
+  if (statIfThere(ignore) === undefined) writeFileAtomic(ignore, IGNORE_ALL)
+  checkIgnore(ignore)
+  makePrivateFolder(root, SECRET_FOLDER)
+}
+
+/** A real directory of ours in which nobody else can put, swap or remove names. */
+function makePrivateFolder(root: string, name: string): void {
+  const path = join(root, name)
+  makeFolder(path, 0o700)
+  const stat = statIfThere(path)
+  if (stat?.isDirectory() !== true) throw unsafe(`${name} is not a directory itself`)
+  if (process.geteuid !== undefined && stat.uid !== process.geteuid())
+    throw unsafe(`${name} belongs to another user`)
+  if ((stat.mode & 0o022) !== 0) throw unsafe(`${name} can be written by group or others`)
+}
+
+function checkIgnore(path: string): void {
+  const isFile = statIfThere(path)?.isFile() === true
+  const text = isFile ? readFileLimited(path, 1024).toString('utf8') : ''
+  if (text.trimEnd() !== IGNORE_ALL.trimEnd())
+    throw unsafe('.rel/.gitignore does not say * and nothing more')
+}
+
+function unsafe(seen: string): RelError {
+  return new RelError('key_folder_unsafe', `no private key is written here: ${seen}`)
 }
 
 function makeFolder(path: string, mode: number): void {

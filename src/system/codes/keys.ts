@@ -58,6 +58,13 @@ export const keysCodes = {
     cause: 'Group or others may read or write the file, so the key may be known to them already.',
     fix: 'chmod 600 FILE, or --insecure-key-perms where the file system has no permissions.',
   },
+  key_folder_unsafe: {
+    exit: 'usage',
+    title: 'the folder for private keys was prepared by somebody',
+    cause:
+      '.rel and .rel/keys must be real directories of the user who runs rel, writable by nobody else, and .rel/.gitignore must say * and nothing more: otherwise a private key lands where others read it, or in a commit.',
+    fix: 'Look at what is there. Remove .rel and run the command again, or chmod 700 .rel .rel/keys where they are yours.',
+  },
   key_not_found: {
     exit: 'usage',
     title: 'there is no key of that name',
