@@ -153,12 +153,17 @@ function revokedOf(json: JsonValue, at: number): RevokedKey {
 }
 
 /**
- * What no single field shows: version from 1, one root entry without limits, keys that exist and
+ * What no single field shows: version from 1, times that have a spelling, one root entry without limits, keys that exist and
  * are not revoked, thresholds that can be met, entries that can ever decide.
  */
 export function checkConsistent(anchor: Anchor): void {
   if (anchor.version < 1) throw inconsistent('version 0 does not exist, the first one is 1')
-  if (anchor.expires > MAX_TIME) throw inconsistent('it expires after the year 9999')
+  const times = [
+    anchor.expires,
+    ...[...anchor.keys.values()].map(({notAfter}) => notAfter ?? 0),
+    ...anchor.revoked.map(({since}) => since),
+  ]
+  if (times.some((time) => time > MAX_TIME)) throw inconsistent('a time is after the year 9999')
   const revoked = new Set(anchor.revoked.map(({keyId}) => keyId))
   for (const [role, grants] of anchor.roles) {
     if (grants.length === 0) throw inconsistent(`role ${role} is an empty list`)

@@ -38,7 +38,11 @@ function malformed(text: string): RelError {
   return new RelError('time_malformed', `${shown} is no date, UTC time, seconds or span like 90d`)
 }
 
-/** A time as people read it: 2027-01-31T12:00:00Z. */
+/** Date ends here (ECMA-262, 21.4.1.1): 100,000,000 days after 1970. */
+const MAX_DATE_SECS = 8_640_000_000_000
+
+/** A time as people read it, 2027-01-31T12:00:00Z; beyond what a calendar has, its seconds. */
 export function timeText(secs: number): string {
+  if (Math.abs(secs) > MAX_DATE_SECS) return `${secs} s after 1970`
   return new Date(secs * 1000).toISOString().replace('.000Z', 'Z')
 }

@@ -19,10 +19,10 @@ export function parsePkcs11Uri(uri: string): Pkcs11Key {
   if (more.length > 0) throw refused('more than one ?')
   const key: {-readonly [Name in keyof Pkcs11Key]?: Pkcs11Key[Name]} = {}
   for (const [name, value] of [...attributes(path, ';'), ...attributes(query, '&')]) {
-    const text = value.toString('utf8')
+    const text = name === 'id' ? value.toString('hex') : textOf(value)
     if (name === 'token') key.token = text
     else if (name === 'object') key.object = text
-    else if (name === 'id') key.id = value.toString('hex')
+    else if (name === 'id') key.id = text
     else if (name === 'slot-id') key.slot = text
     else if (name === 'module-path') key.module = text
     else if (name === 'pin-source') key.pinSource = pinSource(text)
@@ -48,7 +48,7 @@ function* attributes(text: string, separator: string): Generator<[string, Buffer
   }
 }
 
-/** To bytes, not text: an id is any bytes. NUL would end an argument early. */
+/** To bytes, not text: an id is any bytes. */
 function percentDecoded(text: string): Buffer {
   if (/%(?![0-9A-Fa-f]{2})/.test(text)) throw refused('a % without two hex digits')
   const escaped = Buffer.from(text, 'utf8').toString('latin1')
@@ -56,6 +56,12 @@ function percentDecoded(text: string): Buffer {
     String.fromCharCode(Number.parseInt(hex, 16)),
   )
   return Buffer.from(bytes, 'latin1')
+}
+
+/** What becomes an argument or a path, which NUL would end early. */
+function textOf(value: Buffer): string {
+  if (value.includes(0)) throw refused('a NUL character')
+  return value.toString('utf8')
 }
 
 function pinSource(text: string): {kind: 'file' | 'env'; name: string} {

@@ -131,6 +131,18 @@ const malformed: [string, string, JsonValue | undefined, ErrorCode][] = [
   ['no version', 'trust.version', undefined, 'anchor_malformed'],
   ['no expiry', 'trust.expires', undefined, 'anchor_malformed'],
   ['expiry after all dates', 'trust.expires', 253_402_300_800, 'anchor_inconsistent'],
+  [
+    'revocation after all dates',
+    'trust.revoked',
+    [{keyid: other, since: Number.MAX_SAFE_INTEGER}],
+    'anchor_inconsistent',
+  ],
+  [
+    'key that ends after all dates',
+    `trust.keys.${build}`,
+    {...buildKey, not_after: Number.MAX_SAFE_INTEGER},
+    'anchor_inconsistent',
+  ],
   ['expiry null', 'trust.expires', null, 'json_null'],
   ['legacy maybe', 'trust.legacy', 'maybe', 'anchor_malformed'],
   ['keys as a list', 'trust.keys', [], 'anchor_malformed'],

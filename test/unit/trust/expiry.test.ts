@@ -50,4 +50,9 @@ test('prints a time as it reads it', () => {
   assert.is(parseTime(timeText(now), 0), now)
 })
 
+test('a time without a date is shown too', () => {
+  assert.is(timeText(8_640_000_000_000), '+275760-09-13T00:00:00Z')
+  assert.is(timeText(Number.MAX_SAFE_INTEGER), '9007199254740991 s after 1970')
+})
+
 test.run()

@@ -165,6 +165,8 @@ for (const uri of [
   'pkcs11:object=a;type=public?module-path=/m.so',
   'pkcs11:object=a;manufacturer=x?module-path=/m.so',
   'pkcs11:object=%zz?module-path=/m.so',
+  'pkcs11:object=a%00b?module-path=/m.so',
+  'pkcs11:object=a?module-path=/m.so%00x',
   'pkcs11:object=a?module-path=/m.so&pin-source=|/bin/sh',
   'pkcs11:object=a?module-path=/m.so?x',
 ])
