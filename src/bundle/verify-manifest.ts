@@ -2,6 +2,7 @@ import {counted} from '../system/counted.ts'
 import {RelError} from '../system/error.ts'
 import {freeMemory} from '../system/free-memory.ts'
 import {sha256Hex} from '../system/hash.ts'
+import {takesLegacy} from '../trust/anchor.ts'
 import {canonicalPieces} from '../trust/canonical-json.ts'
 import {type PublicKey, verifyEd25519} from '../trust/ed25519.ts'
 import {checkSignatures, decodeSignature, type KeySet, shortId} from '../trust/envelope.ts'
@@ -69,8 +70,7 @@ function readCandidate(bytes: Uint8Array, policy: VerifyPolicy, onStep: OnStep):
   // the parsed JSON of a large bundle takes 50 MB, so nothing may hold on to it
   const {value, ...signatures} = document
   const {spec} = signatures
-  if (spec === undefined && policy.legacy !== 'allow')
-    throw new RelError('legacy_refused', 'the manifest has no rel section (a D2 manifest)')
+  if (spec === undefined && policy.legacy === 'deny') throw legacyRefused()
   if (spec !== undefined && spec > KNOWN_SPEC) {
     const {product, channel} = value.rel as Record<string, unknown>
     const canonical = Buffer.from([...canonicalPieces(value)].join(''), 'utf8')
@@ -82,8 +82,14 @@ function readCandidate(bytes: Uint8Array, policy: VerifyPolicy, onStep: OnStep):
     detail: `${counted(manifest.files.length, 'file')}, all paths inside the bundle`,
   })
   const {product = partsOfName(manifest.bundleName).product, channel} = manifest.rel ?? {}
+  if (spec === undefined && !takesLegacy(policy.legacy, product)) throw legacyRefused(product)
   const canonical = canonicalBytes(manifest)
   return {...signatures, manifest, canonical, ...scopeOf(product, channel)}
+}
+
+function legacyRefused(product?: string): RelError {
+  const whose = product === undefined ? '' : ` of product ${product}`
+  return new RelError('legacy_refused', `the manifest${whose} has no rel section (a D2 manifest)`)
 }
 
 /** What an untrusted manifest claims to be for: it picks the keys, the signature then proves it. */

@@ -1,3 +1,4 @@
+import type {LegacyRule} from '../trust/anchor.ts'
 import type {KeySet} from '../trust/envelope.ts'
 import type {BundleManifest, ManifestFile} from './manifest.ts'
 
@@ -13,8 +14,8 @@ export type VerifyPolicy = {
   }
   /** Fixed at the start of the verification: seconds since the epoch. */
   readonly now: number
-  /** True D2 manifests (no rel section) are refused unless this is 'allow'. */
-  readonly legacy: 'deny' | 'allow'
+  /** True D2 manifests (no rel section) are refused unless this allows them for their product. */
+  readonly legacy: LegacyRule
   /** Accept D2's signature over Python's default json.dumps separators as well. */
   readonly legacyCanonical?: 'python-default'
   /** Sigstore identities instead of or beside keys; keys alone when absent. */

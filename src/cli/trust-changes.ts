@@ -1,6 +1,6 @@
 import {systemTime} from '../system/clock.ts'
 import {RelError} from '../system/error.ts'
-import type {Anchor, AnchorKey} from '../trust/anchor.ts'
+import type {Anchor, AnchorKey, LegacyRule} from '../trust/anchor.ts'
 import {findKey} from '../trust/anchor-keys.ts'
 import {plainName} from '../trust/anchor-parse.ts'
 import {
@@ -101,6 +101,7 @@ function revokeDigests(digests: readonly string[], flags: ChangeFlagValues): Pro
 type SetFlagValues = ChangeFlagValues & {
   readonly 'allowed-signers'?: string | undefined
   readonly legacy?: 'allow' | 'deny' | undefined
+  readonly product?: readonly string[] | undefined
 }
 
 /** `rel trust set`. */
@@ -109,8 +110,16 @@ export async function setBesideKeys(flags: SetFlagValues): Promise<Outcome> {
   if (file === undefined && legacy === undefined)
     throw new RelError('usage_invalid', 'nothing was named to set: --allowed-signers or --legacy')
   const allowedSigners = file === 'none' || file === undefined ? [] : readAllowedSigners(file)
-  const settings = {...(file && {allowedSigners}), ...(legacy && {legacy})}
+  const rule = legacyRule(flags)
+  const settings = {...(file && {allowedSigners}), ...(rule && {legacy: rule})}
   return changeAnchor(flags, (anchor, expires) => planSet(anchor, settings, expires))
+}
+
+function legacyRule({legacy, product}: SetFlagValues): LegacyRule | undefined {
+  const {products} = limitsFromFlags({product})
+  if (products === undefined) return legacy
+  if (legacy === 'allow') return {products}
+  throw new RelError('usage_invalid', '--product limits --legacy allow, nothing else')
 }
 
 /** `rel trust renew`. */

@@ -6,6 +6,7 @@ import {
   type AnchorKey,
   anchorLimits,
   type Grant,
+  type LegacyRule,
   type Limits,
   type RevokedKey,
 } from './anchor.ts'
@@ -71,10 +72,14 @@ function anchorOf(trust: JsonObject): Anchor {
 
 const hexDigest = /^[0-9a-f]{64}$/
 
-function legacyOf(json: JsonValue | undefined): 'deny' | 'allow' {
+function legacyOf(json: JsonValue | undefined): LegacyRule {
   if (json === undefined || json === 'deny') return 'deny'
   if (json === 'allow') return 'allow'
-  throw malformed('trust.legacy', 'is neither deny nor allow')
+  if (typeof json === 'string') throw malformed('trust.legacy', 'is neither deny nor allow')
+  const where = 'trust.legacy'
+  const rule = objectOf(json, where)
+  onlyFields(rule, where, ['products'])
+  return {products: namesOf(rule.products, limitName, anchorLimits.names, `${where}.products`)}
 }
 
 function keysOf(json: JsonValue | undefined): Map<string, AnchorKey> {

@@ -1,4 +1,4 @@
-import type {Anchor, Grant, Limits} from './anchor.ts'
+import type {Anchor, Grant, LegacyRule, Limits} from './anchor.ts'
 import {shortId} from './envelope.ts'
 import {timeText} from './expiry.ts'
 import {type AllowedSigner, allowedSignerJson} from './sigstore/allowed-signer.ts'
@@ -17,8 +17,14 @@ export function anchorLines(anchor: Anchor): string[] {
     ),
     ...anchor.revokedDigests.map((digest) => `revoked document ${digest}`),
     ...anchor.allowedSigners.map(signerText),
-    ...(anchor.legacy === 'allow' ? ['manifests without a rel section (D2) are taken'] : []),
+    ...legacyLines(anchor.legacy),
   ]
+}
+
+function legacyLines(rule: LegacyRule): string[] {
+  if (rule === 'deny') return []
+  const limits = rule === 'allow' ? '' : limitsText(rule)
+  return [`manifests without a rel section (D2) are taken${limits}`]
 }
 
 /** All of it: two identities that differ in one field only are two. */

@@ -21,7 +21,7 @@ export function anchorJson(anchor: Anchor): JsonObject {
     ...(anchor.allowedSigners.length === 0
       ? {}
       : {allowed_signers: anchor.allowedSigners.map(allowedSignerJson)}),
-    legacy: anchor.legacy,
+    legacy: typeof anchor.legacy === 'string' ? anchor.legacy : {...anchor.legacy},
   }
 }
 

@@ -37,8 +37,15 @@ export type Anchor = {
   /** SHA-256 in hex of the canonical signed part of documents that must never be used again. */
   readonly revokedDigests: readonly string[]
   readonly allowedSigners: readonly AllowedSigner[]
-  /** Whether manifests without a rel section (D2) are taken. */
-  readonly legacy: 'deny' | 'allow'
+  readonly legacy: LegacyRule
+}
+
+/** Whether manifests without a rel section (D2) are taken: never, always, or for these products. */
+export type LegacyRule = 'deny' | 'allow' | {readonly products: readonly string[]}
+
+/** Whether a D2 manifest of a product is taken. */
+export function takesLegacy(rule: LegacyRule, product: string): boolean {
+  return typeof rule === 'string' ? rule === 'allow' : rule.products.includes(product)
 }
 
 export type AnchorKey = {

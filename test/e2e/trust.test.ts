@@ -159,6 +159,12 @@ test('identities and the fate of D2 manifests are part of a version', async () =
   assert.is(trust.legacy, 'allow')
   await refused(cwd, 'trust set --legacy allow --key release', 'anchor_unchanged')
   await refused(cwd, 'trust set --key release', 'usage_invalid')
+  await refused(cwd, 'trust set --product app --key release', 'usage_invalid')
+  await refused(cwd, 'trust set --legacy deny --product app --key release', 'usage_invalid')
+  await rel(cwd, 'trust set --legacy allow --product app --key release')
+  const limited = (await rel(cwd, 'trust show')).result as {trust: Record<string, unknown>}
+  assert.equal(limited.trust.legacy, {products: ['app']})
+  await rel(cwd, 'trust set --legacy allow --key release')
   await rel(cwd, 'trust set --allowed-signers none --key release')
   const after = (await rel(cwd, 'trust show')).result as {trust: Record<string, unknown>}
   assert.is(after.trust.allowed_signers, undefined)

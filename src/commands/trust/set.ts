@@ -13,11 +13,17 @@ export default class TrustSet extends BaseCommand<typeof TrustSet> {
     legacy: Flags.option({options: ['allow', 'deny'] as const})({
       summary: 'Whether manifests without a rel section (D2) are taken.',
     }),
+    product: Flags.string({
+      dependsOn: ['legacy'],
+      helpValue: 'PRODUCT',
+      multiple: true,
+      summary: 'With --legacy allow: only for this product; may be given several times.',
+    }),
     ...changeFlags,
   }
   static override examples = [
     '<%= config.bin %> trust set --allowed-signers signers.json --key root-1',
-    '<%= config.bin %> trust set --legacy allow --key root-1 --dry-run',
+    '<%= config.bin %> trust set --legacy allow --product edge-agent --key root-1 --dry-run',
   ]
 
   protected async perform({flags}: Input<typeof TrustSet>): Promise<Outcome> {

@@ -78,6 +78,7 @@ const refusals: readonly (readonly [string, ErrorCode, Partial<VerifyPolicy>, Bu
   ['another target', 'target_mismatch', {expect: {target: 'linux-amd64'}}, good],
   ['a clock far behind', 'timestamp_future', {now: facts.timestamp - 301}, good],
   ['a D2 manifest', 'legacy_refused', {}, d2],
+  ['a D2 manifest of another product', 'legacy_refused', {legacy: {products: ['other']}}, d2],
   [
     'a channel of a D2 manifest',
     'channel_mismatch',
@@ -92,6 +93,11 @@ const refusals: readonly (readonly [string, ErrorCode, Partial<VerifyPolicy>, Bu
     d2,
   ],
 ]
+
+test('takes a D2 manifest of a product that is named', async () => {
+  const policy = policyOf([a.publicKey], {legacy: {products: [facts.product]}})
+  await verifyManifestBytes(d2, policy)
+})
 
 for (const [name, code, more, bytes] of refusals)
   test(`refuses ${name} with ${code}`, async () => {
