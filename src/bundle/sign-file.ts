@@ -12,7 +12,7 @@ import {checkOneMeaning} from './cross-protocol.ts'
 import {type FileLabel, trustedComment} from './file-label.ts'
 
 /** Ed25519 signs a whole message at once, so a .sig needs the file in memory. */
-export const MAX_SIG_BYTES = 256 * 1024 * 1024
+const MAX_SIG_BYTES = 256 * 1024 * 1024
 const CHUNK = 1024 * 1024
 
 export type FileDigests = {

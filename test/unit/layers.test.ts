@@ -35,6 +35,7 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'sign-file',
     'uuid',
     'verify',
+    'verify-file',
   ],
   trust: [
     'anchor-store',

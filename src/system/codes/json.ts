@@ -54,13 +54,6 @@ export const jsonCodes = {
     cause: 'In JavaScript that key can change what other objects are (prototype pollution).',
     fix: damaged,
   },
-  json_key_characters: {
-    exit: 'verification',
-    title: 'a key has characters that a signed document may not use',
-    cause:
-      'Keys are printable ASCII without \\ " < > & : * ? | so that every canonical form sorts and escapes them alike.',
-    fix: 'Rename it; non-ASCII paths need --allow-unicode-paths when signing.',
-  },
   json_surrogate: {
     exit: 'verification',
     title: 'a string holds half of a surrogate pair',
