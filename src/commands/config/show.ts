@@ -4,7 +4,7 @@ import {BaseCommand, type Input, type Outcome} from '../../cli/base-command.ts'
 export default class ConfigShow extends BaseCommand<typeof ConfigShow> {
   static override summary = 'Show the defaults that apply here.'
   static override description =
-    'Flags come first, then environment variables, rel.config.yaml of the project, the user’s file and the system’s.'
+    'Flags come first, then environment variables, rel.config.yaml of the project, the user’s file and the system’s. rel verify and rel unpack do not ask the project’s file whom to trust.'
   static override flags = {
     origin: Flags.boolean({default: false, summary: 'Say where each value comes from.'}),
   }
