@@ -15,6 +15,8 @@ export type RawEntry = {
   /** Fills up the last block of the content. */
   readonly pad?: number
   readonly checksum?: string
+  /** Bytes written over the block at these offsets, before the checksum is taken. */
+  readonly patch?: Readonly<Record<number, string>>
 }
 
 const BLOCK = 512
@@ -34,6 +36,8 @@ export function rawEntry(entry: RawEntry): Buffer {
   block.write(entry.link ?? '', 157)
   block.write(entry.magic ?? 'ustar\x0000', 257, 'latin1')
   block.write(entry.prefix ?? '', 345)
+  for (const [at, bytes] of Object.entries(entry.patch ?? {}))
+    block.write(bytes, Number(at), 'latin1')
   block.write(entry.checksum ?? checksum(block), 148, 'latin1')
   const padding = Buffer.alloc((BLOCK - (content.length % BLOCK)) % BLOCK, entry.pad ?? 0)
   return Buffer.concat([block, content, padding])
@@ -256,6 +260,7 @@ export function hostileShapes(tree: SignedTree): Readonly<Record<string, Hostile
       'archive_malformed',
       withMain(rawEntry({name: 'main.py', content: main, magic: '\0\0\0\0\0\0\0\0'})),
     ),
+    ...unreadShapes((patch) => withMain(rawEntry({name: 'main.py', content: main, patch}))),
     'data in the padding': shape(
       'archive_malformed',
       withMain(rawEntry({name: 'main.py', content: main, pad: 0x41})),
@@ -303,4 +308,28 @@ export function hostileShapes(tree: SignedTree): Readonly<Record<string, Hostile
     'no end': shape('archive_truncated', Buffer.concat([head, all])),
     'half an end': shape('archive_truncated', Buffer.concat([head, all, END.subarray(512)])),
   }
+}
+
+/** Fields that rel does not use, in forms at which another tar stops or behind which data hides. */
+function unreadShapes(
+  archive: (patch: Readonly<Record<number, string>>) => Buffer,
+): Readonly<Record<string, HostileShape>> {
+  const patches: readonly [name: string, at: number, bytes: string][] = [
+    ['uid that is no number', 108, 'root\0\0\0\0'],
+    ['gid of spaces', 116, '        '],
+    ['mtime that is no number', 136, 'not a number'],
+    ['mtime with data behind its NUL', 136, '1234567\x00evil'],
+    ['device number that is no number', 329, '8888888\0'],
+    ['data behind an empty link target', 158, 'evil'],
+    ['data behind the name of the owner', 265, 'root\0evil'],
+    ['data behind the name of the group', 297, 'root\0evil'],
+    ['data behind an empty prefix', 346, 'evil'],
+    ['data behind the prefix', 500, 'evil'],
+  ]
+  return Object.fromEntries(
+    patches.map(([name, at, bytes]) => [
+      name,
+      {code: 'archive_malformed', bytes: archive({[at]: bytes})},
+    ]),
+  )
 }

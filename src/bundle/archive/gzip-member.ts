@@ -3,8 +3,11 @@ import {RelError} from '../../system/error.ts'
 /** CRC32 and length of what was compressed, after the last deflate block (RFC 1952 2.3). */
 export const GZIP_TRAILER_BYTES = 8
 
-/** The header of a gzip member of at most this length: a file name and nothing more. */
-export const GZIP_HEADER_LIMIT = 4096
+/** No file system has a longer name; what gzip writes is the name of the file that it compressed. */
+const NAME_BYTES = 255
+
+/** The longest header of a gzip member: ten bytes, a file name, its NUL. */
+export const GZIP_HEADER_LIMIT = 10 + NAME_BYTES + 1
 
 const FLAG_NAME = 0x08
 

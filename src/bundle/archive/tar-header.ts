@@ -21,7 +21,7 @@ export type TarType =
   | 'gnu-long-link'
   | 'other'
 
-/** One header block as read. Owner and times are not read: nothing in a bundle depends on them. */
+/** One header block as read. Owner and times are checked and left: no bundle depends on them. */
 export type TarHeader = {
   readonly path: string
   readonly type: TarType
@@ -52,12 +52,21 @@ const types: Readonly<Record<string, TarType>> = {
 const field = {
   name: [0, 100],
   mode: [100, 8],
+  uid: [108, 8],
+  gid: [116, 8],
   size: [124, 12],
+  mtime: [136, 12],
   checksum: [148, 8],
   flag: 156,
   linkName: [157, 100],
   magic: [257, 8],
+  userName: [265, 32],
+  groupName: [297, 32],
+  deviceMajor: [329, 8],
+  deviceMinor: [337, 8],
   prefix: [345, 155],
+  /** What is left of the block behind the prefix. */
+  unused: [500, 12],
   gnuRest: [345, 167],
 } as const
 
@@ -79,16 +88,34 @@ export function decodeHeader(block: Buffer): TarHeader {
   const name = text(block, field.name)
   if (magic === GNU_MAGIC && !isZero(block, field.gnuRest[0], field.gnuRest[1]))
     throw new RelError('archive_unsupported', `entry ${JSON.stringify(name)} has GNU extensions`)
-  const prefix =
-    magic === POSIX_MAGIC && block[field.prefix[0]] !== 0 ? text(block, field.prefix) : ''
+  const prefix = magic === POSIX_MAGIC ? text(block, field.prefix) : ''
+  checkUnread(block)
   return {
     path: prefix === '' ? name : `${prefix}/${name}`,
     type,
     flag,
     size: sizeOf(block),
     mode: octal(block, field.mode[0], field.mode[1], 'mode'),
-    linkTarget: block[field.linkName[0]] === 0 ? '' : text(block, field.linkName),
+    linkTarget: text(block, field.linkName),
   }
+}
+
+const unreadNumbers = ['uid', 'gid', 'mtime', 'deviceMajor', 'deviceMinor'] as const
+
+/**
+ * Fields that nothing here depends on. Other tars stop at one that is not well-formed, some of them
+ * silently, and what is behind a NUL would be carried along unseen.
+ */
+function checkUnread(block: Buffer): void {
+  for (const name of unreadNumbers) {
+    const [at, length] = field[name]
+    const first = block[at] ?? 0
+    // GNU's base-256; 0xff begins a negative number, such as a time before 1970
+    if (first !== 0x80 && first !== 0xff) octal(block, at, length, name)
+  }
+  checkFilled(block, field.userName)
+  checkFilled(block, field.groupName)
+  if (!isZero(block, ...field.unused)) throw malformed('something hides behind a header')
 }
 
 /** Six digits, NUL, space (POSIX, GNU), or space, NUL (some writers); the sum of unsigned bytes. */
@@ -119,7 +146,7 @@ function sizeOf(block: Buffer): number {
   return block.readUIntBE(at + 6, 6) + (block[at + 5] ?? 0) * 2 ** 48
 }
 
-/** Octal digits, then only NUL or space; an empty field is 0. */
+/** Octal digits, then only NUL or space; a field of zero bytes is 0, one of spaces is nothing. */
 function octal(block: Buffer, at: number, length: number, what: string): number {
   let value = 0
   let digits = 0
@@ -130,16 +157,25 @@ function octal(block: Buffer, at: number, length: number, what: string): number 
   }
   for (let i = digits; i < length; i++) {
     const byte = block[at + i]
-    if (byte !== 0 && byte !== 0x20) throw malformed(`a ${what} is not an octal number`)
+    if (byte !== 0 && (byte !== 0x20 || digits === 0))
+      throw malformed(`a ${what} is not an octal number`)
   }
   return value
 }
 
-function text(block: Buffer, [at, length]: readonly [number, number]): string {
+type Place = readonly [at: number, length: number]
+
+function text(block: Buffer, place: Place): string {
+  const end = checkFilled(block, place)
+  return end === place[0] ? '' : decodeUtf8(block.subarray(place[0], end))
+}
+
+/** Where a name ends: at the first NUL, behind which there are zeros only. */
+function checkFilled(block: Buffer, [at, length]: Place): number {
   const nul = block.indexOf(0, at)
   const end = nul === -1 || nul > at + length ? at + length : nul
   if (!isZero(block, end, at + length - end)) throw malformed('something hides behind a name')
-  return decodeUtf8(block.subarray(at, end))
+  return end
 }
 
 /** True when all `length` bytes at `at` are zero. */

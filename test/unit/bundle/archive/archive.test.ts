@@ -1,6 +1,6 @@
 import {execFileSync} from 'node:child_process'
 import {createHash} from 'node:crypto'
-import {chmodSync, readFileSync, symlinkSync, writeFileSync} from 'node:fs'
+import {chmodSync, readdirSync, readFileSync, symlinkSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {gunzipSync, zstdDecompressSync} from 'node:zlib'
 import {extract} from 'tar-stream'
@@ -144,6 +144,60 @@ if (needs('tar')) {
     })
   }
 }
+
+/** Archives by other writers than GNU tar, of a manifest and one file. */
+const writers: Readonly<Record<string, (root: string, output: string) => readonly string[]>> = {
+  bsdtar: (root, output) => ['-cf', output, '-C', root, 'manifest.json', 'main.py'],
+  python3: (root, output) => [
+    '-c',
+    `import tarfile, os, sys
+os.chdir(sys.argv[1])
+for style in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+    with tarfile.open(f"{sys.argv[2]}.{style}", "w", format=style) as t:
+        t.add("manifest.json"); t.add("main.py")
+os.rename(sys.argv[2] + ".0", sys.argv[2])`,
+    root,
+    output,
+  ],
+}
+
+for (const [tool, argsOf] of Object.entries(writers)) {
+  if (!needs(tool)) continue
+  test(`an archive made by ${tool} is verified`, async () => {
+    const root = join(temporaryFolder(), 'tree')
+    writeTree(root, await signedTree({'main.py': 'x'}))
+    const folder = temporaryFolder()
+    execFileSync(tool, argsOf(root, join(folder, 'stock.tar')))
+    for (const name of readdirSync(folder))
+      assert.is((await verifyArchive(join(folder, name), treePolicy())).fileCount, 1)
+  })
+}
+
+test('times before 1970 and owners beyond octal are taken, as GNU tar writes them', async () => {
+  const root = join(temporaryFolder(), 'tree')
+  writeTree(root, await signedTree({'main.py': 'x'}))
+  const output = join(temporaryFolder(), 'stock.tar')
+  const odd = ['--mtime=1960-01-01', '--owner=someone:3000000', '--format=gnu']
+  execFileSync('tar', ['-cf', output, ...odd, '-C', root, 'manifest.json', 'main.py'])
+  assert.is((await verifyArchive(output, treePolicy())).fileCount, 1)
+})
+
+test('the name in a gzip header is as long as a file name can be', async () => {
+  const {output} = await pack(signedFolder(), 'tar.gz')
+  const bytes = readFileSync(output)
+  const named = (length: number) => {
+    const head = Buffer.from(bytes.subarray(0, 10))
+    head[3] = 8
+    writeFileSync(
+      output,
+      Buffer.concat([head, Buffer.from(`${'n'.repeat(length)}\0`), bytes.subarray(10)]),
+    )
+  }
+  named(255)
+  await verifyArchive(output, treePolicy())
+  named(256)
+  await rejectsCode(() => verifyArchive(output, treePolicy()), 'archive_limit')
+})
 
 const changes: readonly [string, (root: string) => void, ErrorCode][] = [
   [
