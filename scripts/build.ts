@@ -17,6 +17,7 @@ const oclifFiles = {
   Command: 'command',
   Config: 'config/config',
   Flags: 'flags',
+  CommandHelp: 'help/index',
   Help: 'help/index',
   Plugin: 'config/plugin',
   settings: 'settings',
