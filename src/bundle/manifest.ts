@@ -58,6 +58,8 @@ export type ManifestFile = {
   readonly signatures: readonly EnvelopeSignature[]
 }
 
+export const MANIFEST_NAME = 'manifest.json'
+
 /**
  * Files at the root of a bundle that speak about it and are not part of it. They cannot be listed
  * in a manifest, and nothing else may be unlisted.
@@ -89,6 +91,8 @@ export const manifestLimits = {
   directories: 65_536,
   /** Bytes of all paths beyond ASCII, whose folding takes a second for every 2 MiB at the worst. */
   unicodeBytes: 1024 * 1024,
+  /** One sidecar: Sigstore bundles have 5 to 20 KB; certificates and proofs do not reach this. */
+  sidecarBytes: 256 * 1024,
   signatures: 16,
   targets: 64,
   extensions: 32,

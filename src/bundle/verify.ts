@@ -4,13 +4,11 @@ import {RelError} from '../system/error.ts'
 import {fileError, readFileLimited, statIfThere} from '../system/files.ts'
 import {freeMemory} from '../system/free-memory.ts'
 import type {OnProgress} from './hash-tree.ts'
-import {manifestLimits} from './manifest.ts'
+import {MANIFEST_NAME, manifestLimits} from './manifest.ts'
+import {checkSameManifest, checkSidecars} from './sidecars.ts'
 import {verifyManifestBytes} from './verify-manifest.ts'
 import type {OnStep, VerifiedBundle, VerifiedManifest, VerifyPolicy} from './verify-policy.ts'
 import {verifyTree} from './verify-tree.ts'
-
-/** Sigstore bundles have 5 to 20 KB; certificates and proofs do not reach this. */
-const SIDECAR_BYTES = 256 * 1024
 
 /** Who is told how a verification goes. */
 export type VerifyWatch = {
@@ -51,15 +49,22 @@ export async function verifyBundle(
   return verifyArchive(path, policy, onStep)
 }
 
-/** As verifyBundle, for a directory whose manifest may be kept elsewhere. */
+/**
+ * As verifyBundle, for a directory whose manifest may be kept elsewhere; one that is in the
+ * directory as well must be the same. Everything is read below one resolved root, so that a link
+ * to the directory may be changed meanwhile.
+ */
 export async function verifyDirectory(
   path: string,
   policy: VerifyPolicy,
   {onStep, onProgress}: VerifyWatch = {},
-  manifestPath = join(path, 'manifest.json'),
+  manifestPath?: string,
 ): Promise<VerifiedBundle> {
   const root = realpathSync(path)
-  const verified = await verifyManifestAt(manifestPath, policy, onStep)
+  const verified = await verifyManifestAt(manifestPath ?? join(root, MANIFEST_NAME), policy, onStep)
+  const sidecars = checkSidecars(root)
+  if (manifestPath !== undefined && sidecars.includes(MANIFEST_NAME))
+    checkSameManifest(readManifest(join(root, MANIFEST_NAME)), verified.manifestSha256)
   const facts = await verifyTree(root, verified.manifest, {onProgress})
   onStep?.({check: 'files', detail: `${facts.fileCount} as signed, nothing missing, nothing more`})
   return {...verified, source: 'tree', ...facts}
@@ -99,5 +104,5 @@ export function sigstoreSidecars(manifestPath: string): readonly string[] {
 
 function readSidecar(manifestPath: string): Buffer | undefined {
   const path = sigstoreSidecars(manifestPath).find((name) => statIfThere(name) !== undefined)
-  return path === undefined ? undefined : readFileLimited(path, SIDECAR_BYTES)
+  return path === undefined ? undefined : readFileLimited(path, manifestLimits.sidecarBytes)
 }

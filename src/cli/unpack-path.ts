@@ -42,6 +42,7 @@ export async function unpackPath(archive: string, flags: Flags): Promise<Outcome
       ...originLines(policy.trust.origin),
       `✔ ${counted(fileCount, 'file')}, ${counted(totalSize, 'byte')}, exactly as signed`,
     ],
+    warnings: verified.leftOut.map((name) => `${name} left out: nobody trusted vouches for it`),
     ...(isDry ? {} : {undo: `rm -r ${shellWord(directory)}`}),
   }
 }

@@ -1,6 +1,6 @@
 import {RelError} from '../../system/error.ts'
 import type {BundleManifest, FileEntry, FileMode, LinkEntry} from '../manifest.ts'
-import {sidecarNames} from '../manifest.ts'
+import {MANIFEST_NAME, sidecarNames} from '../manifest.ts'
 import {checkPath, directoryOf, shownPath} from '../path-rules.ts'
 import {archiveLimits} from './limits.ts'
 import type {TarEntry} from './tar-reader.ts'
@@ -16,8 +16,6 @@ export type Admitted =
     }
   | {readonly kind: 'link'; readonly link: LinkEntry}
   | {readonly kind: 'directory'; readonly path: string}
-
-export const MANIFEST_NAME = 'manifest.json'
 
 /** The path an entry stands for: stock tar writes ./a for a, and a/ for the directory a. */
 function placeOf({path, type}: Pick<TarEntry, 'path' | 'type'>): string {

@@ -3,8 +3,7 @@ import {manifestLimits} from '../manifest.ts'
 /** Limits on an archive (docs/formats/archive.md); all hold before anything in it is trusted. */
 export const archiveLimits = {
   manifestBytes: manifestLimits.bytes,
-  /** One sidecar; a Sigstore bundle has some 10 KiB. */
-  sidecarBytes: 1024 * 1024,
+  sidecarBytes: manifestLimits.sidecarBytes,
   /** The longest path or link target, and room for the records that stock tars add. */
   extendedHeaderBytes: 16 * 1024,
   pathBytes: manifestLimits.pathBytes,

@@ -3,13 +3,18 @@ import {closeSync, constants, fstatSync, lstatSync, openSync, readSync, realpath
 import {basename, dirname, join, resolve, sep} from 'node:path'
 import {RelError} from '../../system/error.ts'
 import {fileError, readFileLimited, statIfThere} from '../../system/files.ts'
-import {type BundleManifest, type FileEntry, type ManifestFile, sidecarNames} from '../manifest.ts'
+import {
+  type BundleManifest,
+  type FileEntry,
+  MANIFEST_NAME,
+  type ManifestFile,
+  sidecarNames,
+} from '../manifest.ts'
 import {parseManifest} from '../parse-manifest.ts'
 import {shownPath} from '../path-rules.ts'
 import {absoluteOf, listTree} from '../scan.ts'
 import {readManifest} from '../verify.ts'
 import {compareLinks, compareNames, differencesError, statusDifference} from '../verify-tree.ts'
-import {MANIFEST_NAME} from './admission.ts'
 import {ArchiveOutput, compressionLevels, type WrittenArchive} from './compress.ts'
 import type {ArchiveFormat} from './decompress.ts'
 import {archiveLimits} from './limits.ts'

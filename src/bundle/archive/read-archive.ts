@@ -1,7 +1,9 @@
 import {createHash, type Hash, hash} from 'node:crypto'
 import {RelError} from '../../system/error.ts'
+import {MANIFEST_NAME} from '../manifest.ts'
 import {shownPath} from '../path-rules.ts'
 import type {VerifiedBundle, VerifiedManifest} from '../verify-policy.ts'
+import type {Sidecars} from '../vouched-sidecars.ts'
 import {
   Admission,
   type Admitted,
@@ -9,7 +11,6 @@ import {
   checkManifestFirst,
   isRoot,
   isSidecar,
-  MANIFEST_NAME,
 } from './admission.ts'
 import {type ArchiveFormat, type ArchiveSource, openArchive} from './decompress.ts'
 import {archiveLimits} from './limits.ts'
@@ -18,16 +19,25 @@ import {type TarEntry, TarReader, type TarToken} from './tar-reader.ts'
 
 export type AdmittedFile = Extract<Admitted, {kind: 'file'}>
 
-/** manifest.json and the sidecars that directly follow it, by name. */
-export type Sidecars = ReadonlyMap<string, Buffer>
+/** The verdict on the manifest, and which of the sidecars that follow it somebody vouches for. */
+export type Verdict = {
+  readonly verified: VerifiedManifest
+  readonly vouched: ReadonlySet<string>
+}
 
-/** The verdict on the manifest; a refusal is thrown. */
-export type Judge = (manifest: Buffer, sidecars: Sidecars) => Promise<VerifiedManifest>
+/** Asked once, about manifest.json and the sidecars that directly follow it; a refusal is thrown. */
+export type Judge = (manifest: Buffer, sidecars: Sidecars) => Promise<Verdict>
+
+export type VerifiedArchive = VerifiedBundle & {
+  /** Sidecars in the archive that nobody trusted vouches for: no sink is told of them. */
+  readonly leftOut: readonly string[]
+}
 
 /** What becomes of the entries that were let in; verifying alone needs none of it. */
 export type ArchiveSink = {
   /** Called once, before anything else, when the manifest is trusted. */
   begin(verified: VerifiedManifest): void
+  /** manifest.json, or a sidecar that somebody vouches for. */
   sidecar(name: string, bytes: Buffer): void
   directory(path: string): void
   link(path: string, target: string): void
@@ -49,8 +59,6 @@ const nowhere: ArchiveSink = {
 }
 
 export type ArchiveOptions = {
-  /** Ask the judge once all sidecars that follow the manifest are there, not before them. */
-  readonly needsSidecars: boolean
   readonly onFormat?: (format: ArchiveFormat) => void
 }
 
@@ -64,12 +72,12 @@ export async function readArchive(
   judge: Judge,
   options: ArchiveOptions,
   sink: ArchiveSink = nowhere,
-): Promise<VerifiedBundle> {
+): Promise<VerifiedArchive> {
   const source = openArchive(path)
   options.onFormat?.(source.format)
   const second = new SecondReader()
   try {
-    const intake = new Intake(judge, options, sink, (entry) => second.expect(entry))
+    const intake = new Intake(judge, sink, (entry) => second.expect(entry))
     const reader = new TarReader()
     let inflated = 0
     for await (const bytes of source.tar) {
@@ -100,7 +108,6 @@ function checkRatio(inflated: number, source: ArchiveSource): void {
 /** What becomes of each token: the order of checks of docs/formats/archive.md. */
 class Intake {
   readonly #judge: Judge
-  readonly #options: ArchiveOptions
   readonly #sink: ArchiveSink
   readonly #onEntry: (entry: TarEntry) => void
   readonly #seenSidecars = new Set<string>()
@@ -108,17 +115,12 @@ class Intake {
   #rootSeen = false
   #admission: Admission | undefined
   #verified: VerifiedManifest | undefined
+  #vouched: ReadonlySet<string> = new Set()
   #body: Body = skipped
   #totalSize = 0
 
-  constructor(
-    judge: Judge,
-    options: ArchiveOptions,
-    sink: ArchiveSink,
-    onEntry: (entry: TarEntry) => void,
-  ) {
+  constructor(judge: Judge, sink: ArchiveSink, onEntry: (entry: TarEntry) => void) {
     this.#judge = judge
-    this.#options = options
     this.#sink = sink
     this.#onEntry = onEntry
   }
@@ -130,12 +132,12 @@ class Intake {
 
   take(token: TarToken): Promise<void> | undefined {
     if (token.kind === 'data') this.#body.write(token.bytes)
-    else if (token.kind === 'end') return this.#end()
+    else if (token.kind === 'end') this.#end()
     else return this.#begin(token.entry)
     return undefined
   }
 
-  async finish(): Promise<VerifiedBundle> {
+  async finish(): Promise<VerifiedArchive> {
     if (!this.#seenSidecars.has(MANIFEST_NAME))
       throw new RelError('archive_manifest_not_first', 'the archive has no manifest.json')
     if (this.#verified === undefined) await this.#verify()
@@ -143,7 +145,8 @@ class Intake {
     const verified = this.#verified
     if (verified === undefined) throw new RelError('internal_error', 'an archive without a verdict')
     const fileCount = verified.manifest.files.length
-    return {...verified, source: 'archive', fileCount, totalSize: this.#totalSize}
+    const leftOut = [...this.#seenSidecars].filter((name) => !this.#vouched.has(name))
+    return {...verified, source: 'archive', fileCount, totalSize: this.#totalSize, leftOut}
   }
 
   #begin(entry: TarEntry): Promise<void> | undefined {
@@ -165,10 +168,9 @@ class Intake {
 
   #beginSidecar(entry: TarEntry): undefined {
     const name = admitSidecar(entry, this.#seenSidecars)
-    this.#body = new Collected((bytes) => {
-      if (this.#verified !== undefined) this.#sink.sidecar(name, bytes)
-      else this.#sidecars.set(name, bytes)
-    })
+    // one that comes late was not there when it could have been verified
+    const isLate = this.#verified !== undefined
+    this.#body = isLate ? skipped : new Collected((bytes) => this.#sidecars.set(name, bytes))
   }
 
   #admit(entry: TarEntry): void {
@@ -182,21 +184,22 @@ class Intake {
     }
   }
 
-  #end(): Promise<void> | undefined {
+  #end(): void {
     const body = this.#body
     this.#body = skipped
     body.end()
-    const isReady = this.#sidecars.size > 0 && !this.#options.needsSidecars
-    return isReady && this.#verified === undefined ? this.#verify() : undefined
   }
 
   async #verify(): Promise<void> {
     const manifest = this.#sidecars.get(MANIFEST_NAME)
     if (manifest === undefined) throw new RelError('internal_error', 'a manifest was not collected')
-    this.#verified = await this.#judge(manifest, this.#sidecars)
-    this.#admission = new Admission(this.#verified.manifest)
-    this.#sink.begin(this.#verified)
-    for (const [name, bytes] of this.#sidecars) this.#sink.sidecar(name, bytes)
+    const {verified, vouched} = await this.#judge(manifest, this.#sidecars)
+    this.#verified = verified
+    this.#vouched = new Set([MANIFEST_NAME, ...vouched])
+    this.#admission = new Admission(verified.manifest)
+    this.#sink.begin(verified)
+    for (const [name, bytes] of this.#sidecars)
+      if (this.#vouched.has(name)) this.#sink.sidecar(name, bytes)
     this.#sidecars.clear()
   }
 }

@@ -11,9 +11,9 @@ import {
 import {join} from 'node:path'
 import {fileError} from '../../system/files.ts'
 import {directoryOf} from '../path-rules.ts'
-import type {OnStep, VerifiedBundle, VerifyPolicy} from '../verify-policy.ts'
+import type {OnStep, VerifyPolicy} from '../verify-policy.ts'
 import {makeDurable} from './durable.ts'
-import type {AdmittedFile, ArchiveSink} from './read-archive.ts'
+import type {AdmittedFile, ArchiveSink, VerifiedArchive} from './read-archive.ts'
 import {DIRECTORY_MODE, makeStaging, type Staging} from './staging.ts'
 import {verifyArchive} from './verify-archive.ts'
 
@@ -29,7 +29,7 @@ export async function unpackArchive(
   target: string,
   policy: VerifyPolicy,
   onStep?: OnStep,
-): Promise<VerifiedBundle> {
+): Promise<VerifiedArchive> {
   const staging = makeStaging(target)
   const writer = new TreeWriter(staging)
   try {

@@ -1,10 +1,12 @@
 import {RelError} from '../../system/error.ts'
+import {MANIFEST_NAME} from '../manifest.ts'
 import {sigstoreSidecars} from '../verify.ts'
 import {verifyManifestBytes} from '../verify-manifest.ts'
-import type {OnStep, VerifiedBundle, VerifyPolicy} from '../verify-policy.ts'
-import {admitSidecar, checkManifestFirst, isRoot, MANIFEST_NAME} from './admission.ts'
+import type {OnStep, VerifyPolicy} from '../verify-policy.ts'
+import {vouchedSidecars} from '../vouched-sidecars.ts'
+import {admitSidecar, checkManifestFirst, isRoot} from './admission.ts'
 import {openArchive} from './decompress.ts'
-import {type ArchiveSink, type Judge, readArchive} from './read-archive.ts'
+import {type ArchiveSink, type Judge, readArchive, type VerifiedArchive} from './read-archive.ts'
 import {TarReader} from './tar-reader.ts'
 
 /**
@@ -17,14 +19,14 @@ export async function verifyArchive(
   policy: VerifyPolicy,
   onStep: OnStep = () => undefined,
   sink?: ArchiveSink,
-): Promise<VerifiedBundle> {
-  const judge: Judge = (manifest, sidecars) => {
+): Promise<VerifiedArchive> {
+  const judge: Judge = async (manifest, sidecars) => {
     const name = sigstoreSidecars(MANIFEST_NAME).find((candidate) => sidecars.has(candidate))
     const sidecar = name === undefined ? undefined : sidecars.get(name)
-    return verifyManifestBytes(manifest, policy, onStep, sidecar)
+    const verified = await verifyManifestBytes(manifest, policy, onStep, sidecar)
+    return {verified, vouched: vouchedSidecars(sidecars, manifest, verified, policy)}
   }
   const options = {
-    needsSidecars: policy.identity !== undefined,
     onFormat: (format: string) => onStep({check: 'archive', detail: `${format}, in one pass`}),
   }
   const bundle = await readArchive(path, judge, options, sink)

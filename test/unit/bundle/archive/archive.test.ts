@@ -13,7 +13,12 @@ import {
   readManifestOfArchive,
   verifyArchive,
 } from '../../../../src/bundle/archive/verify-archive.ts'
+import {sidecarNames} from '../../../../src/bundle/manifest.ts'
+import {signSidecars} from '../../../../src/bundle/sign-file.ts'
+import {verifyBundle} from '../../../../src/bundle/verify.ts'
 import type {ErrorCode} from '../../../../src/system/codes.ts'
+import {testSigner} from '../../../support/anchors.ts'
+import {END, fileEntries, manifestEntry, rawEntry} from '../../../support/hostile-tar.ts'
 import {needs} from '../../../support/needs.ts'
 import {rejectsCode, throwsCode} from '../../../support/rejects.ts'
 import {signedTree, treePolicy, writeTree} from '../../../support/signed-tree.ts'
@@ -197,6 +202,55 @@ test('the name in a gzip header is as long as a file name can be', async () => {
   await verifyArchive(output, treePolicy())
   named(256)
   await rejectsCode(() => verifyArchive(output, treePolicy()), 'archive_limit')
+})
+
+/** manifest.json as the signer of the tree also signs it for minisign and ssh-keygen. */
+async function sidecarsBy(signer: string): Promise<string> {
+  const root = signedFolder()
+  await signSidecars(join(root, 'manifest.json'), ['minisig', 'sshsig'], testSigner(signer), {
+    timestamp: 1,
+  })
+  return root
+}
+
+const others = {'manifest.sig.bundle': '{}', 'manifest.json.sig': '#!/bin/sh\n'}
+
+test('only sidecars that somebody trusted vouches for are unpacked', async () => {
+  for (const [signer, kept] of [
+    ['archive', ['manifest.json', 'manifest.json.minisig', 'manifest.json.sshsig']],
+    ['nobody', ['manifest.json']],
+  ] as const) {
+    const root = await sidecarsBy(signer)
+    for (const [name, text] of Object.entries(others)) writeFileSync(join(root, name), text)
+    const {output} = await pack(root, 'tar.zst')
+    const target = join(temporaryFolder(), 'out')
+    const {leftOut} = await unpackArchive(output, target, treePolicy())
+    const found = readdirSync(target).filter((name) => sidecarNames.includes(name))
+    assert.equal(found.sort(), kept)
+    assert.equal([...leftOut, ...kept].sort(), [
+      'manifest.json',
+      'manifest.json.minisig',
+      'manifest.json.sig',
+      'manifest.json.sshsig',
+      'manifest.sig.bundle',
+    ])
+    await verifyBundle(target, treePolicy())
+  }
+})
+
+test('a sidecar that comes after a file is not unpacked', async () => {
+  const root = await sidecarsBy('archive')
+  const sidecar = rawEntry({
+    name: 'manifest.json.minisig',
+    content: readFileSync(join(root, 'manifest.json.minisig')),
+  })
+  const output = join(temporaryFolder(), 'late.tar')
+  const simple = await signedTree({'main.py': 'x'})
+  writeFileSync(output, Buffer.concat([manifestEntry(simple), fileEntries(simple), sidecar, END]))
+  const target = join(temporaryFolder(), 'out')
+  const {leftOut} = await unpackArchive(output, target, treePolicy())
+  assert.equal(leftOut, ['manifest.json.minisig'])
+  assert.equal(readdirSync(target).sort(), ['main.py', 'manifest.json'])
 })
 
 const changes: readonly [string, (root: string) => void, ErrorCode][] = [
