@@ -12,7 +12,13 @@ import {hashFiles, type OnProgress} from './hash-tree.ts'
 import type {FileEntry, FileMode, LinkEntry} from './manifest.ts'
 import {checkPaths, shownPath} from './path-rules.ts'
 import {absoluteOf, checkUnchanged, type Listing, listTree} from './scan.ts'
-import {type Difference, differencesError, MAX_DIFFERENCES} from './verify-tree.ts'
+import {
+  asDirectoryOf,
+  type Difference,
+  differencesError,
+  MAX_DIFFERENCES,
+  openDirectories,
+} from './verify-tree.ts'
 
 export type ReadRules = {
   /** Sign symbolic links that stay inside. */
@@ -30,6 +36,8 @@ export type TreeReading = {
   /** What has to be done before the entries are true; empty unless asked for. */
   readonly modeChanges: readonly ModeChange[]
   readonly emptyDirectories: readonly string[]
+  /** Directories that have a mode with which the tree does not verify; an archive has none. */
+  readonly openDirectories: readonly {readonly path: string}[]
 }
 
 /** What an interrupted run may have left at the root (system/files.ts temporaryName). */
@@ -55,11 +63,12 @@ export async function readTree(
   checkPaths(
     paths,
     listing.links.map(({path}) => path),
+    listing.emptyDirectories.map(asDirectoryOf),
   )
   const reading = await hashTree(root, paths, rules, onProgress)
   checkUnchanged(root, listing.directories)
   const {links, emptyDirectories} = listing
-  return {...reading, links, emptyDirectories}
+  return {...reading, links, emptyDirectories, openDirectories: openDirectories(listing)}
 }
 
 function checkSpecial({links, others}: Listing, {allowLinks}: ReadRules): void {

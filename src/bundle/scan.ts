@@ -27,11 +27,14 @@ export type DirectoryMark = {
   readonly names: string
 }
 
+/** What an untrusted tree may make us hold; manifestLimits but in tests. */
+export type ListingLimits = {readonly entries: number; readonly directories: number}
+
 /**
  * Lists a tree without following links. Refuses with path_not_utf8, path_malformed (deeper than a
  * path can be), manifest_limit, file_unreadable, file_missing.
  */
-export function listTree(root: string): Listing {
+export function listTree(root: string, limits: ListingLimits = manifestLimits): Listing {
   const files: string[] = []
   const links: LinkEntry[] = []
   const others: string[] = []
@@ -54,8 +57,11 @@ export function listTree(root: string): Listing {
       else if (entry.isSymbolicLink()) links.push({path, target: readTarget(root, path)})
       else others.push(path)
     })
-    if (files.length + links.length + others.length > manifestLimits.entries)
-      throw new RelError('manifest_limit', `more than ${manifestLimits.entries} files`)
+    if (files.length + links.length + others.length > limits.entries)
+      throw new RelError('manifest_limit', `more than ${limits.entries} files`)
+    // the root is no directory of the manifest, and counts as none
+    if (directories.length + pending.length > limits.directories + 1)
+      throw new RelError('manifest_limit', `more than ${limits.directories} directories`)
   }
   links.sort((a, b) => (a.path < b.path ? -1 : 1))
   return {files: files.sort(), links, others: others.sort(), emptyDirectories, directories}

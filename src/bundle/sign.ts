@@ -11,7 +11,14 @@ import {type BundleFacts, buildManifest} from './build-manifest.ts'
 import type {OnProgress} from './hash-tree.ts'
 import type {BundleManifest, ManifestFile} from './manifest.ts'
 import {parseManifest} from './parse-manifest.ts'
-import {isLeftover, type ModeChange, type ReadRules, readTree} from './read-tree.ts'
+import {shownPath} from './path-rules.ts'
+import {
+  isLeftover,
+  type ModeChange,
+  type ReadRules,
+  readTree,
+  type TreeReading,
+} from './read-tree.ts'
 import {readManifest, sigstoreSidecars} from './verify.ts'
 import {verifyTree} from './verify-tree.ts'
 import {canonicalBytes, canonicalManifest, manifestJson} from './write-manifest.ts'
@@ -54,15 +61,25 @@ export async function planSign(request: SignRequest): Promise<SignPlan> {
   const root = rootOf(request.directory)
   const output = outputOf(root, request.output)
   const {rules, onProgress} = request
-  const {files, links, modeChanges, emptyDirectories} = await readTree(root, rules, onProgress)
+  const reading = await readTree(root, rules, onProgress)
+  const {files, links, modeChanges} = reading
   const manifest = buildManifest(request.facts, files, links)
-  const empty = emptyDirectories.length
-  const warnings =
-    empty === 0
-      ? []
-      : [`not part of the bundle: ${counted(empty, 'empty directory', 'empty directories')}`]
+  const warnings = directoryWarnings(reading)
   const stale = staleSidecars(output)
   return {root, output, manifest, legacy: request.legacy, modeChanges, stale, warnings}
+}
+
+function directoryWarnings({emptyDirectories, openDirectories}: TreeReading): string[] {
+  const [empty, open] = [emptyDirectories.length, openDirectories.length]
+  const first = shownPath(openDirectories[0]?.path || '.')
+  return [
+    ...(empty === 0
+      ? []
+      : [`not part of the bundle: ${counted(empty, 'empty directory', 'empty directories')}`]),
+    ...(open === 0
+      ? []
+      : [`rel verify refuses set-id, sticky and world-writable directories: ${open}, as ${first}`]),
+  ]
 }
 
 /**

@@ -12,7 +12,7 @@ import {
 } from './file-table.ts'
 import {hashFiles, type OnProgress} from './hash-tree.ts'
 import type {BundleManifest, FileEntry} from './manifest.ts'
-import {shownPath} from './path-rules.ts'
+import {checkPaths, shownPath} from './path-rules.ts'
 import {checkUnchanged, type Listing, listTree} from './scan.ts'
 
 /** One way in which a tree is not what its manifest says. */
@@ -45,11 +45,45 @@ export async function verifyTree(
   manifest: BundleManifest,
   {isIgnored = () => false, onProgress}: VerifyOptions = {},
 ): Promise<TreeFacts> {
-  const {directories, found} = compareListing(root, manifest, isIgnored)
+  const {directories, emptyDirectories, found} = compareListing(root, manifest, isIgnored)
   const totalSize = await compareFiles(root, manifest, found, onProgress)
   if (found.length > 0) throw differencesError(found)
+  checkEmptyDirectories(emptyDirectories, manifest)
   checkUnchanged(root, directories)
   return {fileCount: manifest.files.length, totalSize}
+}
+
+/** Directories with a mode that verifying refuses. */
+export function openDirectories({directories}: Listing): Listing['directories'] {
+  return directories.filter(({stat}) => (stat.mode & NEVER) !== 0)
+}
+
+/** Modes of directories are not signed, but some let everybody change what was verified. */
+function directoryDifferences(listing: Listing): Difference[] {
+  return openDirectories(listing)
+    .slice(0, MAX_DIFFERENCES)
+    .map(({path, stat}) => {
+      const mode = (stat.mode & 0o7777).toString(8).padStart(4, '0')
+      return {path: path || '.', code: 'mode_forbidden', seen: `directory mode is ${mode}`}
+    })
+}
+
+/** A path in an empty directory, so that the rules for directories hold for it. */
+export function asDirectoryOf(empty: string): string {
+  return `${empty}/-`
+}
+
+/**
+ * Directories without files are not listed, but their names are there for whoever reads the tree:
+ * each is judged as the directory of a file would be. Refuses as checkPaths does.
+ */
+function checkEmptyDirectories(
+  empty: readonly string[],
+  {files, rel}: Pick<BundleManifest, 'files' | 'rel'>,
+): void {
+  if (empty.length === 0) return
+  const paths = [...files, ...(rel?.links ?? [])].map(({path}) => path)
+  checkPaths(paths, empty.map(asDirectoryOf))
 }
 
 /** On its own, so that a long list of names is gone when the files are read. */
@@ -57,11 +91,16 @@ function compareListing(
   root: string,
   manifest: BundleManifest,
   isIgnored: (path: string) => boolean,
-): Pick<Listing, 'directories'> & {readonly found: Difference[]} {
+): Pick<Listing, 'directories' | 'emptyDirectories'> & {readonly found: Difference[]} {
   const all = listTree(root)
   const listing = {...all, files: all.files.filter((path) => !isIgnored(path))}
-  const found = [...compareNames(listing, manifest), ...compareLinks(listing, manifest)]
-  return {directories: all.directories, found}
+  const found = [
+    ...compareNames(listing, manifest),
+    ...compareLinks(listing, manifest),
+    ...directoryDifferences(listing),
+  ]
+  const {directories, emptyDirectories} = all
+  return {directories, emptyDirectories, found}
 }
 
 /** The first difference decides the code; all of them are in the details. */

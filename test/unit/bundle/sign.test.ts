@@ -4,6 +4,7 @@ import {
   chmodSync,
   existsSync,
   linkSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   statSync,
@@ -222,6 +223,15 @@ test('what an interrupted run left does not stand in the way of a further signat
   await applyCosign(await planCosign(root), testSigner(2))
   assert.not(existsSync(join(root, name)))
   await verifyBundle(root, policy)
+})
+
+test('directories that verifying refuses are named, or refused, when signing', async () => {
+  const root = makeTree(d2Files)
+  chmodSync(join(root, 'adapters'), 0o777)
+  const {warnings} = await planSign(request(root))
+  assert.match(warnings.join(), /world-writable directories: 1, as adapters/)
+  mkdirSync(join(root, 'Adapters'))
+  await rejectsCode(() => planSign(request(root)), 'path_collision')
 })
 
 test('no further signature on files that are not those of the manifest', async () => {

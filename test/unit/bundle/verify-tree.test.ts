@@ -14,11 +14,12 @@ import {
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
+import {listTree} from '../../../src/bundle/scan.ts'
 import {verifyBundle} from '../../../src/bundle/verify.ts'
 import type {ErrorCode} from '../../../src/system/codes.ts'
 import {RelError} from '../../../src/system/error.ts'
 import {addFile, d2Files, makeTree, policyOf, signTree, testSigner} from '../../support/bundles.ts'
-import {rejectsCode} from '../../support/rejects.ts'
+import {rejectsCode, throwsCode} from '../../support/rejects.ts'
 import {temporaryFolder} from '../../support/tmp.ts'
 
 const policy = policyOf([testSigner().publicKey])
@@ -247,6 +248,41 @@ test('empty directories are no part of a bundle', async () => {
   const root = await bundle()
   mkdirSync(join(root, 'logs'))
   await verify(root)
+})
+
+test('no directory lets everybody write, or gives away an owner or a group', async () => {
+  for (const mode of [0o777, 0o3777, 0o1777, 0o757, 0o2755, 0o4755, 0o1755])
+    for (const path of ['', 'lib', 'lib/deep', 'empty']) {
+      const root = await bundle()
+      mkdirSync(join(root, 'empty'))
+      await verify(root)
+      chmodSync(join(root, path), mode)
+      await rejectsCode(() => verify(root), 'mode_forbidden')
+    }
+})
+
+const hostileNames: readonly [string, ErrorCode][] = [
+  ['\x1b[31mred\n::error::x', 'path_malformed'],
+  ['COM1', 'path_not_portable'],
+  ['dot.', 'path_not_portable'],
+  ['Lib', 'path_collision'],
+  ['lib/Deep/er', 'path_collision'],
+  ['MAIN.py', 'path_conflict'],
+  ['MANIFEST.JSON', 'path_reserved'],
+]
+
+for (const [name, code] of hostileNames)
+  test(`an empty directory named ${JSON.stringify(name)} is refused: ${code}`, async () => {
+    const root = await bundle()
+    mkdirSync(join(root, name), {recursive: true})
+    await rejectsCode(() => verify(root), code)
+  })
+
+test('directories are counted while they are listed', () => {
+  const root = makeTree({})
+  for (let at = 0; at < 5; at++) mkdirSync(join(root, `d${at}`))
+  assert.is(listTree(root, {entries: 9, directories: 5}).emptyDirectories.length, 5)
+  throwsCode(() => listTree(root, {entries: 9, directories: 4}), 'manifest_limit')
 })
 
 test('through a link to the bundle the verdict is the same', async () => {
