@@ -7,6 +7,7 @@ import {
   readdirSync,
   statSync,
   symlinkSync,
+  unlinkSync,
   writeFileSync,
 } from 'node:fs'
 import {join} from 'node:path'
@@ -73,12 +74,82 @@ test('only our own leftovers are swept', async () => {
     '.other.999999999.0123456789abcdef.rel-unpack',
     '.out.999999999.0123.rel-unpack',
   ]
-  for (const name of kept) mkdirSync(join(around, name))
+  for (const name of kept) makeStaging(join(around, name))
   const stale = '.out.999999999.0123456789abcdef.rel-unpack'
-  mkdirSync(join(around, stale))
+  makeStaging(join(around, stale))
   await unpackArchive(archive, join(around, 'out'), treePolicy())
   for (const name of kept) assert.ok(existsSync(join(around, name)), name)
   assert.not.ok(existsSync(join(around, stale)))
+})
+
+/** What a killed run leaves. */
+function makeStaging(path: string): void {
+  mkdirSync(join(path, 'tree'), {recursive: true})
+  writeFileSync(join(path, 'tree', 'half'), 'x')
+  writeFileSync(join(path, 'made-by-rel-unpack'), '')
+  chmodSync(path, 0o700)
+}
+
+/** Directories of ours to which somebody else has given the name of a leftover. */
+const renamed: readonly [string, (path: string) => void][] = [
+  ['without the marker', (path) => unlinkSync(join(path, 'made-by-rel-unpack'))],
+  ['that others may enter', (path) => chmodSync(path, 0o755)],
+  ['with a link for a marker', (path) => linkMarker(path)],
+]
+
+function linkMarker(path: string): void {
+  unlinkSync(join(path, 'made-by-rel-unpack'))
+  symlinkSync('/etc/passwd', join(path, 'made-by-rel-unpack'))
+}
+
+for (const [how, change] of renamed)
+  test(`a directory ${how} is not swept, whatever its name`, async () => {
+    const {around, archive} = await packed()
+    const path = join(around, '.out.999999999.0123456789abcdef.rel-unpack')
+    makeStaging(path)
+    change(path)
+    await unpackArchive(archive, join(around, 'out'), treePolicy())
+    assert.ok(existsSync(join(path, 'tree', 'half')))
+  })
+
+test('packing sweeps what killed runs for the same archive have left, and nothing else', async () => {
+  const {around, root} = await packed()
+  const ours = '.b.tar.999999999.0123456789abcdef.rel-tmp'
+  const kept = [
+    `.b.tar.${process.pid}.0123456789abcdef.rel-tmp`,
+    '.c.tar.999999999.0123456789abcdef.rel-tmp',
+    '.b.tar.999999999.0123.rel-tmp',
+    '.b.tar.999999998.0123456789abcdef.rel-tmp',
+  ]
+  for (const name of [ours, ...kept.slice(0, 3)]) writeFileSync(join(around, name), 'half')
+  mkdirSync(join(around, kept[3] as string))
+  const output = join(around, 'b.tar')
+  await applyPack(planPack({directory: root, output, format: 'tar', replace: false}))
+  assert.not.ok(existsSync(join(around, ours)))
+  for (const name of kept) assert.ok(existsSync(join(around, name)), name)
+})
+
+test('a killed run of packing leaves a name that the next one sweeps', async () => {
+  const {around, root} = await packed()
+  const output = join(around, 'b.tar.gz')
+  const isWriting = () => readdirSync(around).some((name) => name.endsWith('.rel-tmp'))
+  const script = `
+    import {applyPack, planPack} from ${JSON.stringify(join(process.cwd(), 'src/bundle/archive/pack.ts'))}
+    const plan = {directory: ${JSON.stringify(root)}, output: ${JSON.stringify(output)}, format: 'tar.gz', replace: true}
+    for (;;) await applyPack(planPack(plan))
+  `
+  const args = ['--input-type=module-typescript', '-e', script]
+  // a kill may come between two archives
+  for (let attempt = 0; attempt < 20 && !isWriting(); attempt++) {
+    const child = spawn(process.execPath, args, {stdio: 'ignore'})
+    const exited = once(child, 'exit')
+    while (!isWriting() && child.exitCode === null) await sleep(1)
+    child.kill('SIGKILL')
+    await exited
+  }
+  assert.ok(isWriting(), 'no run was killed while it was packing')
+  await applyPack(planPack({directory: root, output, format: 'tar.gz', replace: true}))
+  assert.not.ok(isWriting())
 })
 
 test('a target that exists in any form is refused', async () => {

@@ -3,8 +3,9 @@ import {once} from 'node:events'
 import {closeSync, constants, fsyncSync, openSync, renameSync, rmSync, writeSync} from 'node:fs'
 import {dirname} from 'node:path'
 import {createGzip, createZstdCompress, constants as zlibConstants} from 'node:zlib'
-import {fileError, fsyncFolder, temporaryName} from '../../system/files.ts'
+import {fileError, fsyncFolder, statIfThere} from '../../system/files.ts'
 import type {ArchiveFormat} from './decompress.ts'
+import {leftoverName, leftoversOf} from './leftovers.ts'
 
 /** Room for many small files: each piece costs two trips to a thread and back. */
 const PIECE_BYTES = 1024 * 1024
@@ -32,7 +33,8 @@ export type OutputOptions = {
 type Compressor = ReturnType<typeof createGzip> | ReturnType<typeof createZstdCompress>
 
 /**
- * Writes a tar, compressed, to a temporary name beside its place. While a thread compresses one
+ * Writes a tar, compressed, to a temporary name beside its place, where it sweeps what killed runs
+ * for the same place have left. While a thread compresses one
  * piece, the other is filled and what came out before is hashed and stored. Every write is awaited
  * before the next and before the end: zstd streams otherwise add an empty frame by chance
  * (nodejs/node#66078), and their own threads (nbWorkers) cut the output short
@@ -56,7 +58,8 @@ export class ArchiveOutput {
   /** Refuses with write_failed, disk_full. */
   constructor(path: string, options: OutputOptions) {
     this.#path = path
-    this.#temporary = temporaryName(path)
+    for (const old of leftoversOf(path, 'rel-tmp')) sweepFile(old)
+    this.#temporary = leftoverName(path, 'rel-tmp')
     this.#compressor = compressorFor(options)
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
     try {
@@ -155,6 +158,12 @@ export class ArchiveOutput {
     this.#size += bytes.length
     this.#hash.update(bytes)
   }
+}
+
+/** Half an archive that a killed run has left. */
+function sweepFile(path: string): void {
+  const stat = statIfThere(path)
+  if (stat?.isFile() && stat.nlink === 1) rmSync(path, {force: true})
 }
 
 function compress(compressor: Compressor, bytes: Buffer): Promise<void> {

@@ -1,14 +1,20 @@
-import {randomBytes} from 'node:crypto'
-import {chmodSync, mkdirSync, readdirSync, renameSync, rmSync} from 'node:fs'
-import {basename, dirname, join, resolve} from 'node:path'
+import {chmodSync, mkdirSync, renameSync, rmSync, writeFileSync} from 'node:fs'
+import {dirname, join, resolve} from 'node:path'
 import {RelError} from '../../system/error.ts'
 import {fileError, fsyncFolder, statIfThere} from '../../system/files.ts'
+import {leftoverName, leftoversOf} from './leftovers.ts'
 
 /** Directories outside of a bundle's own; the manifest signs none. */
 export const DIRECTORY_MODE = 0o755
 
-/** A private directory beside the target that becomes the target, or disappears. */
+const PRIVATE_MODE = 0o700
+/** Says that a directory is ours to remove. */
+const MARKER = 'made-by-rel-unpack'
+const TREE = 'tree'
+
+/** A private directory beside the target, of which one inside becomes the target; both disappear. */
 export type Staging = {
+  /** The directory inside. */
   readonly path: string
   /** Renames it into place. Refuses with file_exists, write_failed. */
   commit(): void
@@ -27,15 +33,19 @@ export function makeStaging(target: string): Staging {
   if (statIfThere(parent) === undefined)
     throw new RelError('file_missing', `${parent} does not exist`)
   sweep(place)
-  const path = stagingName(place)
-  try {
-    mkdirSync(path, {mode: 0o700})
-  } catch (error) {
-    throw fileError(error, path, 'write')
-  }
-  const discard = () => rmSync(path, {recursive: true, force: true})
+  const folder = leftoverName(place, 'rel-unpack')
+  const path = join(folder, TREE)
+  const discard = () => remove(folder)
   // an interrupt ends the process by exit, past every finally
   process.once('exit', discard)
+  try {
+    mkdirSync(folder, {mode: PRIVATE_MODE})
+    writeFileSync(join(folder, MARKER), '', {flag: 'wx', mode: 0o600})
+    mkdirSync(path, {mode: PRIVATE_MODE})
+  } catch (error) {
+    discard()
+    throw fileError(error, folder, 'write')
+  }
   return {
     path,
     commit: () => commit(path, place),
@@ -65,45 +75,34 @@ function checkFree(place: string): void {
     })
 }
 
-/** Hidden, of one target, of one process, random. */
-function stagingName(place: string): string {
-  const random = randomBytes(8).toString('hex')
-  return join(dirname(place), `.${basename(place)}.${process.pid}.${random}.rel-unpack`)
-}
-
 /**
- * Removes what runs that are no longer alive have left: directories by our name pattern and of our
- * user. They are renamed first, so that a run which is alive after all fails at its own rename
+ * Removes what runs that are no longer alive have left. Whoever may write in the parent can give
+ * any directory of ours such a name: only one that nobody else can enter and that has our marker is
+ * removed. It is renamed first, so that a run which is alive after all fails at its own rename
  * instead of putting half a bundle in place.
  */
 function sweep(place: string): void {
-  const parent = dirname(place)
-  for (const name of readdirSync(parent)) {
-    const pid = pidOf(name, basename(place))
-    if (pid === undefined || isAlive(pid)) continue
-    const stat = statIfThere(join(parent, name))
-    if (!stat?.isDirectory() || stat.uid !== process.getuid?.()) continue
-    const renamed = stagingName(place)
+  for (const path of leftoversOf(place, 'rel-unpack')) {
+    if (!isStaging(path)) continue
+    const renamed = leftoverName(place, 'rel-unpack')
     try {
-      renameSync(join(parent, name), renamed)
-      rmSync(renamed, {recursive: true, force: true})
+      renameSync(path, renamed)
+      remove(renamed)
     } catch {
       // another run sweeps it as well
     }
   }
 }
 
-function pidOf(name: string, base: string): number | undefined {
-  if (!name.startsWith(`.${base}.`)) return undefined
-  const rest = /^([1-9][0-9]{0,9})\.[0-9a-f]{16}\.rel-unpack$/.exec(name.slice(base.length + 2))
-  return rest?.[1] === undefined ? undefined : Number(rest[1])
+function isStaging(path: string): boolean {
+  const stat = statIfThere(path)
+  if (!stat?.isDirectory() || (stat.mode & 0o7777) !== PRIVATE_MODE) return false
+  const marker = statIfThere(join(path, MARKER))
+  return marker?.isFile() === true && marker.uid === stat.uid
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as {code?: string}).code === 'EPERM'
-  }
+/** The marker goes last, so that whoever is interrupted here leaves what the next run can sweep. */
+function remove(path: string): void {
+  rmSync(join(path, TREE), {recursive: true, force: true})
+  rmSync(path, {recursive: true, force: true})
 }
