@@ -1,0 +1,3 @@
+import type {CodeTable} from './code.ts'
+
+export const upstreamCodes = {} as const satisfies CodeTable
