@@ -1,5 +1,4 @@
-import {RelError} from '../system/error.ts'
-import {nearest} from './nearest.ts'
+import {nearest} from '../system/nearest.ts'
 
 /** What a configuration file may give a default for. */
 export const settingNames = ['product', 'channel', 'key', 'trust'] as const
@@ -14,47 +13,26 @@ export type Layer = 'project' | 'user' | 'system'
  * project that names a program to run is config_invalid with path:line:column. Nothing is executed.
  */
 export async function parseConfig(text: string, path: string, layer: Layer): Promise<Settings> {
-  const {isMap, isScalar, LineCounter, parseDocument, visit} = await import('yaml')
+  const {readStrictYaml} = await import('../system/strict-yaml.ts')
   const {configSchema} = await import('./config-schema.ts')
-  const lines = new LineCounter()
-  const document = parseDocument(text, {lineCounter: lines, uniqueKeys: true, version: '1.2'})
-  const refuse = (offset: number, message: string, hint?: string) => {
-    const {line, col} = lines.linePos(offset)
-    const place = `${path}:${line}:${col}`
-    return new RelError('config_invalid', `${place}: ${message}`, {
-      details: {path, line, column: col},
-      ...(hint === undefined ? {} : {hint}),
-    })
-  }
-  const [broken] = [...document.errors, ...document.warnings]
-  if (broken) throw refuse(broken.pos[0], broken.code.toLowerCase().replaceAll('_', ' '))
-  visit(document, {
-    Alias: (_key, node) => {
-      throw refuse(node.range?.[0] ?? 0, 'aliases are not read here')
-    },
-  })
-  if (document.contents === null) return {}
-  if (!isMap(document.contents)) throw refuse(0, 'the file is not a list of key: value')
-  const map = document.contents
-  const offsetOf = (key: string, part: 'key' | 'value'): number => {
-    const pair = map.items.find((item) => isScalar(item.key) && String(item.key.value) === key)
-    const node = pair?.[part] as {range?: readonly number[]} | null | undefined
-    return node?.range?.[0] ?? 0
-  }
-  const parsed = configSchema.safeParse(document.toJS())
+  const {value, refusal} = readStrictYaml(text, path, 'config_invalid')
+  if (value === undefined) return {}
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw refusal([], 'value', 'the file is not a list of key: value')
+  const parsed = configSchema.safeParse(value)
   if (!parsed.success) {
     const [issue] = parsed.error.issues
     if (issue?.code === 'unrecognized_keys') {
       const [key = ''] = issue.keys
-      throw refuse(offsetOf(key, 'key'), unknownKey(key))
+      throw refusal([key], 'key', unknownKey(key))
     }
     const key = String(issue?.path[0] ?? '')
-    throw refuse(offsetOf(key, 'value'), `${key}: ${wanted(issue)}`)
+    throw refusal([key], 'value', `${key}: ${wanted(issue)}`)
   }
   const {$schema: _, ...settings} = parsed.data
   if (layer === 'project' && settings.key !== undefined && runsCode(settings.key)) {
     const hint = 'Give it with --signer, or in your own configuration file.'
-    throw refuse(offsetOf('key', 'value'), 'a project may not name a program to run as key', hint)
+    throw refusal(['key'], 'value', 'a project may not name a program to run as key', hint)
   }
   return settings as Settings
 }
