@@ -11,7 +11,12 @@ import {type Playbook, playbookSchema} from './playbook.ts'
 export function parsePlaybook(text: string, path: string): Playbook {
   const yaml = readStrictYaml(text, path, 'playbook_invalid')
   const parsed = playbookSchema.safeParse(yaml.value)
-  if (!parsed.success) throw refusalOf(yaml, parsed.error.issues[0])
+  if (!parsed.success) {
+    const {issues} = parsed.error
+    // a key that is spelled wrong is missing as well: the spelling is what helps
+    const unknown = issues.find(({code}) => code === 'unrecognized_keys')
+    throw refusalOf(yaml, unknown ?? issues[0])
+  }
   const playbook = parsed.data
   checkInputs(playbook, yaml)
   return playbook
