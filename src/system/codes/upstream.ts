@@ -46,6 +46,12 @@ const httpCodes = {
       'Every answer and every download has a limit, so that no server can fill memory or disk.',
     fix: 'Check that the address is right; a playbook can raise max_bytes of an asset.',
   },
+  http_certificate_refused: {
+    exit: 'verification',
+    title: 'the certificate of a server is not accepted',
+    cause: 'It has expired, is for another name, or no trusted authority has issued it.',
+    fix: 'Check the clock and the address; for a private authority set NODE_EXTRA_CA_CERTS.',
+  },
   http_redirect_refused: {
     exit: 'verification',
     title: 'a redirect is not followed',
