@@ -47,6 +47,6 @@ export type BumpWorld = {
   readonly pullRequests?: PullRequests
   /** Seconds since the epoch. */
   readonly now: number
-  /** Told before each step. */
-  onStep?(name: string, text: string): void
+  /** Told before each step, and after it before it is journalled. */
+  onStep?(phase: 'begin' | 'end', name: string, text: string): void
 }

@@ -1,0 +1,81 @@
+import type {GateResult} from '../gates/gate.ts'
+import {RelError} from '../system/error.ts'
+import type {BumpState} from './bump-state.ts'
+import type {BumpEvidence, BumpWaiver, RollbackPlan} from './evidence.ts'
+import type {BumpPlan} from './plan.ts'
+import type {Playbook} from './playbook.ts'
+
+/** A changelog is read to here; nobody reads more in a pull request. */
+const MAX_NOTES = 200_000
+
+/** The evidence of a bump as far as it has come. */
+export function buildEvidence(
+  playbook: Playbook,
+  state: BumpState,
+  plan: BumpPlan,
+  rollback: RollbackPlan,
+): BumpEvidence {
+  const {verified, candidate, base} = state
+  if (verified === undefined || candidate === undefined)
+    throw new RelError('internal_error', 'evidence is asked for before anything was verified')
+  const notes = candidate.notes?.slice(0, MAX_NOTES)
+  const {signOff} = state
+  return {
+    item: playbook.item,
+    title: playbook.title,
+    old: plan.old,
+    new: plan.new,
+    base: base.branch,
+    branch: plan.branch,
+    subject: plan.subject,
+    candidate,
+    // paths of this machine say nothing to others, and would make the evidence differ by machine
+    assets: verified.assets.map((asset) => ({...asset, path: asset.name})),
+    facts: verified.facts,
+    level: verified.level,
+    minimum: playbook.verify.min,
+    gates: state.gates.map(withoutPaths),
+    diffs: plan.diffs,
+    rollback,
+    waivers: waiversOf(state),
+    ...(signOff === undefined ? {} : {signOff}),
+    ...(notes === undefined ? {} : {changelog: notes}),
+    advisories: advisoriesIn(notes ?? ''),
+    breaking: breakingIn(notes ?? ''),
+    warnings: [...base.warnings, ...state.warnings],
+  }
+}
+
+function withoutPaths(result: GateResult): GateResult {
+  const logs = result.logs.map(({path, sha256}) => ({path: path.split('/').at(-1) ?? '', sha256}))
+  return {...result, logs}
+}
+
+/** Waivers stand for as long as the pin does: 90 days, then an audit asks again. */
+const WAIVER_SECS = 90 * 24 * 3600
+
+function waiversOf({options, started, signOff, gates}: BumpState): BumpWaiver[] {
+  return Object.entries(options.waivers)
+    .filter(([gate]) => gates.some((it) => it.gate === gate && it.verdict === 'needs_evidence'))
+    .map(([gate, reason]) => {
+      return {gate, reason, by: signOff?.by ?? 'the sign-off', expires: started + WAIVER_SECS}
+    })
+}
+
+/** Advisories that a changelog names, once each, in their order. */
+export function advisoriesIn(notes: string): string[] {
+  const ids = notes.match(/\b(?:CVE-\d{4}-\d{4,7}|GHSA(?:-[23456789cfghjmpqrvwx]{4}){3})\b/gi) ?? []
+  return [
+    ...new Set(ids.map((id) => (/^ghsa/i.test(id) ? `GHSA${id.slice(4)}` : id.toUpperCase()))),
+  ]
+}
+
+/** Lines of a changelog that speak of breaking changes, 20 at most. */
+export function breakingIn(notes: string): string[] {
+  return notes
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => /\bbreaking\b|\bmigrat(?:e|ion)\b|\bremoved?\b|\bdeprecat/i.test(line))
+    .map((line) => line.slice(0, 300))
+    .slice(0, 20)
+}
