@@ -24,3 +24,40 @@ export type GateResult = {
   readonly caveats: readonly string[]
   readonly logs: readonly GateLog[]
 }
+
+/** What a gate may use of the machine; nothing else is taken from the environment. */
+export type GateWorld = {
+  /** Folders to look programs up in, as in $PATH; also the PATH of what is run. */
+  readonly path: string
+  /** Folder for the logs; made when it does not exist. */
+  readonly evidence: string
+  /** Folder for private temporary files, such as os.tmpdir(). */
+  readonly scratch: string
+  /** Called with one line about what happens now. */
+  readonly report?: (text: string) => void
+}
+
+/** Why a gate did not pass. */
+export type Refusal = {readonly code: ErrorCode; readonly summary: string}
+
+type Extras = {readonly caveats?: readonly string[]; readonly logs?: readonly GateLog[]}
+
+export function passed(gate: string, summary: string, extras: Extras = {}): GateResult {
+  return {gate, verdict: 'passed', summary, caveats: [], logs: [], ...extras}
+}
+
+export function refused(gate: string, {code, summary}: Refusal, extras: Extras = {}): GateResult {
+  return {gate, verdict: 'refused', code, summary, caveats: [], logs: [], ...extras}
+}
+
+/** A gate that could not be run here: gate_unavailable. */
+export function unavailable(gate: string, summary: string): GateResult {
+  return {
+    gate,
+    verdict: 'unavailable',
+    code: 'gate_unavailable',
+    summary,
+    caveats: [],
+    logs: [],
+  }
+}
