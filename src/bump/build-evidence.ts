@@ -36,7 +36,8 @@ export function buildEvidence(
     minimum: playbook.verify.min,
     gates: state.gates.map(withoutPaths),
     diffs: plan.diffs,
-    rollback,
+    rollback:
+      rollback.tried === undefined ? rollback : {...rollback, tried: withoutPaths(rollback.tried)},
     waivers: waiversOf(state),
     ...(signOff === undefined ? {} : {signOff}),
     ...(notes === undefined ? {} : {changelog: notes}),
