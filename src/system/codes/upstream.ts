@@ -265,4 +265,204 @@ const releaseCodes = {
   },
 } as const satisfies CodeTable
 
-export const upstreamCodes = {...httpCodes, ...releaseCodes} as const satisfies CodeTable
+const notThisArchive =
+  'Check url, suite and distribution in the playbook; if they are right, the archive or something on the way gives the wrong file.'
+
+/** Codes of Debian and Ubuntu archives (docs/formats/upstream-apt.md). */
+const aptCodes = {
+  snapshot_id_malformed: {
+    exit: 'usage',
+    title: 'the snapshot id is not of the form YYYYMMDDTHHMMSSZ',
+    cause: 'apt takes any text and servers answer with something; rel does not.',
+    fix: 'Write date and time in UTC with a capital T and Z, such as 20260331T120000Z.',
+  },
+  snapshot_id_impossible: {
+    exit: 'usage',
+    title: 'the snapshot id is no date and time of the calendar',
+    cause: 'It has a day, an hour or a minute that does not exist.',
+    fix: 'Correct the snapshot id.',
+  },
+  snapshot_in_future: {
+    exit: 'usage',
+    title: 'the snapshot id is in the future',
+    cause: 'What it names would change from day to day until that instant is past.',
+    fix: 'Take an instant of the past, and check the clock of this machine.',
+  },
+  snapshot_too_early: {
+    exit: 'usage',
+    title: 'the snapshot service does not go back that far',
+    cause: 'Ubuntu has snapshots since 2023-03-01, Debian since 2005-03-12.',
+    fix: 'Take a later instant.',
+  },
+  pin_ineffective: {
+    exit: 'verification',
+    title: 'the pin does not take effect',
+    cause:
+      'What a build gets is not the state that the pin names: the signed date is after it, or apt asks for the live archive because it ignores the option.',
+    fix: 'Write the snapshot into the URL of the sources; apt before 2.7 ignores Snapshot options.',
+  },
+  openpgp_frame_invalid: {
+    exit: 'verification',
+    title: 'a signed file is not one signed message',
+    cause:
+      'There is text before or after it, a second message, or no readable signature. Programs that pass over such text show what nobody signed.',
+    fix: doNotUse,
+  },
+  openpgp_keyring_unusable: {
+    exit: 'local',
+    title: 'the keyring has none of the pinned keys',
+    cause: 'The file is no OpenPGP keyring, or not the one of this distribution.',
+    fix: 'Install debian-archive-keyring or ubuntu-keyring, or set keyring.file in the playbook.',
+  },
+  openpgp_signer_unknown: {
+    exit: 'verification',
+    title: 'no pinned key has signed',
+    cause: 'The signatures are by keys that the playbook does not pin.',
+    fix: 'Compare the key ids with those that the distribution publishes; pin what is missing.',
+  },
+  openpgp_signature_invalid: {
+    exit: 'verification',
+    title: 'the signature by a pinned key is wrong',
+    cause: 'The signed text was changed, or the signature belongs to another one.',
+    fix: doNotUse,
+  },
+  openpgp_key_invalid: {
+    exit: 'verification',
+    title: 'a pinned key was not valid when it signed',
+    cause: 'It had expired or was revoked, or its subkey is not bound to it.',
+    fix: 'Update the keyring package; if that does not help, pin the archive’s newer key.',
+  },
+  openpgp_weak_hash: {
+    exit: 'verification',
+    title: 'a signature rests on a weak hash',
+    cause:
+      'Only SHA-256 and better are taken: for SHA-1, two texts with one signature can be made.',
+    fix: 'Use an archive that signs with SHA-256 or better.',
+  },
+  openpgp_hash_header: {
+    exit: 'verification',
+    title: 'the Hash header does not say what the signatures use',
+    cause: 'The header is not signed; a false one misleads programs that believe it.',
+    fix: doNotUse,
+  },
+  openpgp_engines_disagree: {
+    exit: 'verification',
+    title: 'two OpenPGP programs disagree on a signed file',
+    cause: 'openpgp.js and gpgv or sqv found other signers, or another text.',
+    fix: 'Do not use it. Update both programs; if they still disagree, report the file.',
+  },
+  deb822_malformed: {
+    exit: 'verification',
+    title: 'a control file of an archive could not be understood',
+    cause: 'A field is missing, repeated or of the wrong form.',
+    fix: notThisArchive,
+  },
+  dpkg_version_malformed: {
+    exit: 'verification',
+    title: 'this is no version of a Debian package',
+    cause: 'dpkg would not take it: wrong characters, no digit at the start, or an empty part.',
+    fix: 'Write the version as dpkg-query shows it.',
+  },
+  apt_suite_mismatch: {
+    exit: 'verification',
+    title: 'a signed file speaks of another suite',
+    cause: 'The signature is right, but what it covers is not what was asked for.',
+    fix: notThisArchive,
+  },
+  apt_architecture_missing: {
+    exit: 'verification',
+    title: 'the suite has no packages of an architecture',
+    cause: 'Some snapshots and mirrors keep a part of the architectures only.',
+    fix: 'Use the address that has it, such as ports.ubuntu.com for arm64 before 25.10.',
+  },
+  apt_component_missing: {
+    exit: 'verification',
+    title: 'the suite does not have a component',
+    cause: 'The signed file does not name it.',
+    fix: notThisArchive,
+  },
+  apt_index_missing: {
+    exit: 'verification',
+    title: 'the signed file lists no package index',
+    cause: 'There is no Packages.gz, Packages.xz or Packages of this component.',
+    fix: notThisArchive,
+  },
+  apt_index_mismatch: {
+    exit: 'verification',
+    title: 'a package index is not the one that was signed',
+    cause: 'Its size or SHA-256 differs: it was changed, or the archive was just being updated.',
+    fix: 'Run the same command again in some minutes; if it stays, do not use this archive.',
+  },
+  apt_release_in_future: {
+    exit: 'verification',
+    title: 'a signed file is dated in the future',
+    cause: 'The clock of this machine is slow, or the file was made to outlive its time.',
+    fix: 'Check the clock of this machine.',
+  },
+  apt_release_stale: {
+    exit: 'verification',
+    title: 'a signed file is older than the playbook allows',
+    cause: 'An old publication is still signed, but lacks the security updates since.',
+    fix: 'Use another mirror, or raise max_age_days of the suite.',
+  },
+  apt_release_expired: {
+    exit: 'verification',
+    title: 'a signed file was no longer valid',
+    cause: 'Its Valid-Until is before the pinned instant, or before now.',
+    fix: 'Use another mirror or a later snapshot.',
+  },
+  apt_package_missing: {
+    exit: 'upstreamMissing',
+    title: 'the archive does not have a package',
+    cause: 'No signed index of the suites in the playbook has it.',
+    fix: 'Check the name, the components and the suites in the playbook.',
+  },
+  apt_package_replaced: {
+    exit: 'verification',
+    title: 'the archive has another package than was locked',
+    cause: 'The version is the same, the digest is not; an archive must not do that.',
+    fix: doNotUse,
+  },
+  snapshot_changed: {
+    exit: 'verification',
+    title: 'a snapshot is no longer what it was',
+    cause: 'The signed file of this very instant has another digest than was locked.',
+    fix: doNotUse,
+  },
+  kernel_meta_unclear: {
+    exit: 'verification',
+    title: 'the meta package names no kernel',
+    cause: 'It has to depend on exactly one kernel image.',
+    fix: 'Check meta in the playbook, such as linux-image-arm64 or linux-image-generic.',
+  },
+  kernel_abi_mismatch: {
+    exit: 'verification',
+    title: 'kernel release and package version do not belong together',
+    cause: 'The ABI in the name of the package is not the one in its version.',
+    fix: 'Check the suites in the playbook: they may mix two distributions.',
+  },
+  kernel_modules_mismatch: {
+    exit: 'verification',
+    title: 'kernel and modules are of two versions',
+    cause: 'Such a kernel cannot load its drivers and may not find its root file system.',
+    fix: 'Wait until the archive has both, or pin all pockets of the release.',
+  },
+  kernel_image_mismatch: {
+    exit: 'verification',
+    title: 'the kernel image is another one than its package says',
+    cause: 'Its own “Linux version” text has another release or version.',
+    fix: doNotUse,
+  },
+  deb_malformed: {
+    exit: 'verification',
+    title: 'a Debian package could not be read',
+    cause: 'It is no ar archive with a data.tar member, or lacks the file that is wanted.',
+    fix: 'Check that the package is the right one; report it to the distribution.',
+  },
+} as const satisfies CodeTable
+
+export const upstreamCodes = {
+  ...httpCodes,
+  ...releaseCodes,
+  ...aptCodes,
+} as const satisfies CodeTable
