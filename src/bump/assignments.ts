@@ -12,7 +12,7 @@ export type Assignments = {readonly NEW: string} & Readonly<Record<string, strin
  * NEW, and with pin_value_refused what does not fit the input's pattern.
  */
 export function parseAssignments(words: readonly string[], playbook: Playbook): Assignments {
-  const known = ['NEW', ...Object.keys(playbook.inputs)]
+  const known = [...new Set(['NEW', ...Object.keys(playbook.inputs)])]
   const given = new Map<string, string>()
   for (const word of words) {
     const [key, value] = assignmentOf(word)

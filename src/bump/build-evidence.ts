@@ -1,5 +1,6 @@
 import type {GateResult} from '../gates/gate.ts'
 import {RelError} from '../system/error.ts'
+import {changelogFacts} from '../upstream/changelog.ts'
 import type {BumpState} from './bump-state.ts'
 import type {BumpEvidence, BumpWaiver, RollbackPlan} from './evidence.ts'
 import type {BumpPlan} from './plan.ts'
@@ -19,6 +20,7 @@ export function buildEvidence(
   if (verified === undefined || candidate === undefined)
     throw new RelError('internal_error', 'evidence is asked for before anything was verified')
   const notes = candidate.notes?.slice(0, MAX_NOTES)
+  const named = changelogFacts(notes ?? '')
   const {signOff} = state
   return {
     item: playbook.item,
@@ -41,8 +43,8 @@ export function buildEvidence(
     waivers: waiversOf(state),
     ...(signOff === undefined ? {} : {signOff}),
     ...(notes === undefined ? {} : {changelog: notes}),
-    advisories: advisoriesIn(notes ?? ''),
-    breaking: breakingIn(notes ?? ''),
+    advisories: named.advisories,
+    breaking: named.breaking,
     warnings: [...base.warnings, ...state.warnings],
   }
 }
@@ -61,22 +63,4 @@ function waiversOf({options, started, signOff, gates}: BumpState): BumpWaiver[] 
     .map(([gate, reason]) => {
       return {gate, reason, by: signOff?.by ?? 'the sign-off', expires: started + WAIVER_SECS}
     })
-}
-
-/** Advisories that a changelog names, once each, in their order. */
-export function advisoriesIn(notes: string): string[] {
-  const ids = notes.match(/\b(?:CVE-\d{4}-\d{4,7}|GHSA(?:-[23456789cfghjmpqrvwx]{4}){3})\b/gi) ?? []
-  return [
-    ...new Set(ids.map((id) => (/^ghsa/i.test(id) ? `GHSA${id.slice(4)}` : id.toUpperCase()))),
-  ]
-}
-
-/** Lines of a changelog that speak of breaking changes, 20 at most. */
-export function breakingIn(notes: string): string[] {
-  return notes
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => /\bbreaking\b|\bmigrat(?:e|ion)\b|\bremoved?\b|\bdeprecat/i.test(line))
-    .map((line) => line.slice(0, 300))
-    .slice(0, 20)
 }

@@ -23,6 +23,8 @@ export type BumpState = BumpRequest & {
   /** Seconds since the epoch: dates of the commit, the lock and the evidence. */
   readonly started: number
   readonly base: Base
+  /** Name of the remote that the branch goes to. */
+  readonly remote: string
   readonly old: string
   /** Names of the steps that are over, in order. */
   readonly done: readonly string[]

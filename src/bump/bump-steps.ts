@@ -1,7 +1,9 @@
+import {rmSync} from 'node:fs'
 import {join} from 'node:path'
 import type {GateResult} from '../gates/gate.ts'
 import {RelError} from '../system/error.ts'
 import {readFileLimited, statIfThere, writeFileAtomic} from '../system/files.ts'
+import type {Git} from '../system/git.ts'
 import {sha256Hex} from '../system/hash.ts'
 import type {JsonValue} from '../system/json.ts'
 import {canonicalJson} from '../trust/canonical-json.ts'
@@ -254,7 +256,8 @@ export async function evidenceOf(state: BumpState, context: StepContext): Promis
 
 /** True when a release engineer must sign: the playbook says so, or something was waived. */
 export function needsSignOff({gates}: Playbook, {options}: Pick<BumpState, 'options'>): boolean {
-  return gates.some(({uses}) => uses === 'sign_off') || Object.keys(options.waivers).length > 0
+  const asks = gates.some(({uses}) => uses === 'sign_off' || uses === 'hardware_evidence')
+  return asks || Object.keys(options.waivers).length > 0
 }
 
 async function signOff(state: BumpState, context: StepContext) {
@@ -406,11 +409,10 @@ function outOfOrder(step: string): RelError {
 }
 
 /** Removes the work trees and the index of a bump; its evidence stays. */
-export async function removeWork(state: Pick<BumpState, 'item'>, {git}: BumpWorld): Promise<void> {
-  const {tree, scratch, index} = bumpPaths(git, state.item)
+export async function removeWork(git: Git, item: string): Promise<void> {
+  const {tree, scratch, index} = bumpPaths(git, item)
   await removeWorkTree(git, tree)
   await removeWorkTree(git, scratch)
-  const {rmSync} = await import('node:fs')
   rmSync(index, {force: true})
   rmSync(`${index}.lock`, {force: true})
 }

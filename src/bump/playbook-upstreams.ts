@@ -1,8 +1,11 @@
 import {z} from 'zod'
+import {aptKernelSchema, aptSnapshotSchema} from '../upstream/apt/config.ts'
+import {githubReleaseSchema, k3sSchema} from '../upstream/github-release/config.ts'
 
-/** Where a version comes from; each kind's own keys are described in src/upstream/KIND/config.ts. */
-export const upstreamSchema = z.looseObject({
-  kind: z.enum(['github_release', 'k3s', 'git_tree', 'apt_snapshot', 'deb_kernel']),
-})
-
-export type UpstreamConfig = z.output<typeof upstreamSchema>
+/** Where a version comes from; each kind describes its own keys in src/upstream/KIND/config.ts. */
+export const upstreamSchema = z.discriminatedUnion('kind', [
+  githubReleaseSchema,
+  k3sSchema,
+  aptSnapshotSchema,
+  aptKernelSchema,
+])

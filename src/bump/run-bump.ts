@@ -77,20 +77,25 @@ export type Aborted = {
  * Takes an interrupted bump back: its branch, tag, work trees and journal. Work tree, index and
  * HEAD of the person are as they were, for they were never touched. Refuses with bump_not_running.
  */
-export async function abortBump(item: string, {playbook, world}: StepContext): Promise<Aborted> {
-  const {git} = world
+export async function abortBump(item: string, git: Git): Promise<Aborted> {
   return locked(git, item, async () => {
     const state = journalForAbort(git, item)
     if (state === undefined) throw notRunning(item)
     const done = state === 'damaged' ? [] : await removeRefs(git, state)
-    await removeWork({item}, world)
+    await removeWork(git, item)
     removeJournal(git, item)
-    const left =
-      state !== 'damaged' && (state.isPushed === true || state.done.includes('tag'))
-        ? [`git push ${playbook.change.remote} --delete ${state.branch ?? ''}`]
-        : []
-    return {done: [...done, 'work trees and journal'], left: state === 'damaged' ? [] : left}
+    return {
+      done: [...done, 'work trees and journal'],
+      left: state === 'damaged' ? [] : leftOf(state),
+    }
   })
+}
+
+/** From the step before the push on, a killed process may have pushed without saying so. */
+function leftOf({done, options, remote, branch = '', tag}: BumpState): string[] {
+  if (!options.push || !done.includes('tag')) return []
+  const names = tag === undefined ? branch : `${branch} refs/tags/${tag}`
+  return [`git push ${remote} --delete ${names}`]
 }
 
 /** A damaged journal is no reason not to clean up. */
@@ -133,6 +138,7 @@ async function begin(request: BumpRequest, context: StepContext): Promise<BumpSt
     ...request,
     started: world.now,
     base,
+    remote: playbook.change.remote,
     old: currentVersion(playbook, files),
     done: [],
     gates: [],
@@ -154,12 +160,12 @@ async function finish(start: BumpState, context: StepContext): Promise<BumpState
     }
   } catch (error) {
     if (!isKept(state, context)) {
-      await removeWork(state, world)
+      await removeWork(world.git, state.item)
       removeJournal(world.git, state.item)
     }
     throw error
   }
-  await removeWork(state, world)
+  await removeWork(world.git, state.item)
   removeJournal(world.git, state.item)
   return state
 }

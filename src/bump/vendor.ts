@@ -29,7 +29,7 @@ export async function vendor(vendoring: Vendoring): Promise<LockEntry['artifacts
   const env = {
     REL_ITEM: playbook.item,
     REL_VERSION: version,
-    ...Object.fromEntries(assets.map(({arch, path}) => [`REL_ASSET_${variable(arch)}`, path])),
+    ...assetVariables(assets),
   }
   const said: string[] = []
   for (const [file = '', ...args] of playbook.vendor.run) {
@@ -49,8 +49,13 @@ export async function vendor(vendoring: Vendoring): Promise<LockEntry['artifacts
   return found
 }
 
-function variable(arch: string): string {
-  return arch.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')
+/** REL_ASSET_AMD64 and so on: where the verified files are. */
+export function assetVariables(assets: readonly VerifiedAsset[]): Record<string, string> {
+  return Object.fromEntries(
+    assets.map(({arch, path}) => {
+      return [`REL_ASSET_${arch.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')}`, path]
+    }),
+  )
 }
 
 /** A link must not make a digest of something outside of the checkout. */

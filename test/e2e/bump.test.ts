@@ -118,7 +118,7 @@ test('a workflow is started on the branch with its inputs', async () => {
 type Refusal = readonly [
   name: string,
   code: ErrorCode,
-  arrange: (sample: Sample) => void | Partial<Sample['context']>,
+  arrange: (sample: Sample) => unknown,
   next?: string,
 ]
 
@@ -153,13 +153,9 @@ const refusals: readonly Refusal[] = [
   [
     'a detached HEAD',
     'head_detached',
-    ({repository}) => void repository.git('switch', '-q', '--detach'),
+    ({repository}) => repository.git('switch', '-q', '--detach'),
   ],
-  [
-    'another branch',
-    'branch_wrong',
-    ({repository}) => void repository.git('switch', '-qc', 'other'),
-  ],
+  ['another branch', 'branch_wrong', ({repository}) => repository.git('switch', '-qc', 'other')],
   ['a release that is not there', 'release_missing', () => {}, 'v9.9.9'],
   ['the same version', 'version_same', () => {}, 'v3.3.4'],
   ['an older version', 'downgrade_refused', () => {}, 'v3.3.3'],
@@ -307,7 +303,7 @@ function lockOf(version: string, sha256: string): string {
 for (const [name, code, arrange, next] of refusals)
   test(`refused, and nothing has changed: ${name}`, async () => {
     const all = await sample()
-    const context = {...all.context, ...arrange(all)}
+    const context = {...all.context, ...(arrange(all) as Partial<Sample['context']> | undefined)}
     const before = personalState(all.repository)
     await rejectsCode(() => startBump(request(next), context), code)
     assert.equal(personalState(all.repository), before)
@@ -365,7 +361,7 @@ test('an abort after a refused push leaves no branch', async () => {
   const broken = {...context, playbook: {...context.playbook}}
   repository.git('remote', 'set-url', 'origin', join(repository.root, 'nowhere'))
   await rejectsCode(() => startBump(request(), broken), 'push_failed')
-  const {done} = await abortBump('traefik', context)
+  const {done} = await abortBump('traefik', context.world.git)
   assert.equal(done, [`branch ${BRANCH}`, 'work trees and journal'])
   assert.equal(personalState(repository), before)
 })
@@ -380,7 +376,7 @@ test('work that somebody pushed onto the branch is not overwritten', async () =>
   repository.git('switch', '-q', 'develop')
   repository.git('branch', '-D', BRANCH)
   await rejectsCode(() => startBump(request(), context), 'branch_taken')
-  await abortBump('traefik', context)
+  await abortBump('traefik', context.world.git)
   assert.is(repository.git('ls-remote', 'origin', BRANCH).split('\t')[0] === '', false)
 })
 

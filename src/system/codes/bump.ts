@@ -49,6 +49,12 @@ export const bumpCodes = {
       'Every edit is proved by reading the new bytes again and by comparing all others. This proof failed, so nothing was written.',
     fix: 'Report it with the playbook and the file.',
   },
+  upstream_unsupported: {
+    exit: 'usage',
+    title: 'the kind of upstream is not known',
+    cause: 'The playbook names a kind of upstream that this version of rel cannot ask.',
+    fix: 'Correct upstream.kind, or update rel.',
+  },
   playbook_missing: {
     exit: 'usage',
     title: 'there is no playbook of that item',
@@ -225,6 +231,12 @@ export const bumpCodes = {
     title: 'a pin is no longer what was verified',
     cause: 'The tag moved, an asset was replaced, or the file has another version than the lock.',
     fix: 'Find out who changed it before anything is built from it.',
+  },
+  pin_not_locked: {
+    exit: 'gate',
+    title: 'nobody has verified the pin yet',
+    cause: 'rel.lock.json has no entry of the item, so there is nothing to compare upstream with.',
+    fix: 'rel bump ITEM NEW=VERSION verifies and locks the next version.',
   },
   not_recorded: {
     exit: 'local',

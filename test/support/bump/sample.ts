@@ -12,7 +12,10 @@ export const NOW = 1_750_000_000
 /** Traefik as in D3: one variable of a Makefile, vendored into an ignored folder. */
 export const traefikPlaybook = `item: traefik
 title: Traefik reverse proxy
-upstream: {kind: github_release, repo: traefik/traefik}
+upstream:
+  kind: github_release
+  repository: traefik/traefik
+  assets: [{arch: amd64, name: 'traefik_{version}_linux_amd64.tar.gz'}]
 verify: {min: L1}
 inputs:
   NEW: {pattern: 'v\\d+\\.\\d+\\.\\d+', example: v3.3.5}
@@ -34,7 +37,7 @@ rollback:
 
 export const k3sPlaybook = `item: k3s
 title: k3s
-upstream: {kind: k3s}
+upstream: {kind: k3s, repository: k3s-io/k3s, assets: [{arch: amd64, name: k3s}]}
 verify: {min: L1}
 pins:
   - {file: modules/manifest.yaml, kind: yaml_path, path: build.k3s_version}

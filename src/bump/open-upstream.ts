@@ -1,0 +1,45 @@
+import type {ContentCache} from '../system/content-cache.ts'
+import {RelError} from '../system/error.ts'
+import type {Http} from '../system/http.ts'
+import type {Upstream} from '../upstream/upstream.ts'
+import type {LockEntry} from './lock-file.ts'
+import type {Playbook} from './playbook.ts'
+
+/** What upstreams are made of; no part of it is global. */
+export type UpstreamWorld = {
+  readonly http: Http
+  readonly cache: ContentCache
+  /** Seconds since the epoch. */
+  readonly now: number
+  /** For GitHub; more requests an hour, and private repositories. */
+  readonly githubToken?: string
+}
+
+/**
+ * The upstream that a playbook names; `locked` is what the lock file knows of the item. Refuses
+ * with upstream_unsupported.
+ */
+export async function openUpstream(
+  playbook: Playbook,
+  {http, cache, now, githubToken}: UpstreamWorld,
+  locked?: LockEntry,
+): Promise<Upstream> {
+  const {upstream: config} = playbook
+  switch (config.kind) {
+    case 'github_release':
+    case 'k3s': {
+      const {makeGitHubReleaseUpstream} = await import('../upstream/github-release/upstream.ts')
+      const {loadTrustedRoot} = await import('../trust/sigstore/load-trusted-root.ts')
+      return makeGitHubReleaseUpstream(config, {
+        http,
+        cache,
+        now,
+        token: githubToken,
+        earlier: (version) => (locked?.version === version ? locked.upstream : undefined),
+        trustedRoot: () => loadTrustedRoot(undefined),
+      })
+    }
+    default:
+      throw new RelError('upstream_unsupported', `upstream kind ${config.kind} cannot be asked yet`)
+  }
+}
