@@ -35,8 +35,9 @@ type KernelWorld = AptWorld & {readonly cache: Pick<ContentCache, 'add'>}
 
 /**
  * An upstream whose versions are kernel releases, as `uname -r` prints them. The signed indexes of
- * all suites decide which package that is; its image is taken out of the verified .deb for the boot
- * gate, as the asset vmlinuz-RELEASE. Refuses as fetchSuite, fetchPackages, currentKernel,
+ * all suites decide which package that is. Assets are told apart by their arch: `arm64` is the image
+ * package, `arm64-modules` the modules where they are apart, `arm64-vmlinuz` the kernel taken out of
+ * the verified package. Refuses as fetchSuite, fetchPackages, currentKernel,
  * findKernel and readDebFile do, and with kernel_image_mismatch, integrity_too_low.
  */
 export function makeAptKernelUpstream(config: AptKernelConfig, world: KernelWorld): Upstream {
@@ -75,13 +76,15 @@ class KernelUpstream implements Upstream {
     const kernel = await this.#kernel(candidate.version)
     const {suites} = await this.#archive()
     const debs = [kernel.image, ...(kernel.modules === undefined ? [] : [kernel.modules])]
-    const assets: VerifiedAsset[] = []
-    for (const deb of debs) assets.push(await this.#debAsset(deb))
     const {arch} = this.#config
-    const image = await this.#imageAsset(kernel, assets[0]?.path ?? '')
+    const imageDeb = await this.#debAsset(kernel.image, arch)
+    const assets = [imageDeb]
+    if (kernel.modules !== undefined)
+      assets.push(await this.#debAsset(kernel.modules, `${arch}-modules`))
+    const image = await this.#imageAsset(kernel, imageDeb.path)
     return {
       candidate,
-      assets: [image.asset, ...assets],
+      assets: [...assets, image.asset],
       facts: [
         ...suites.map(suiteFact),
         ...debs.map((deb) => packageFact(deb, arch)),
@@ -102,7 +105,7 @@ class KernelUpstream implements Upstream {
   async audit(_version: string, lock: VerifiedVersion['lock']): Promise<readonly Drift[]> {
     const {suites, packages} = await this.#archive()
     const seen = packages.map((entry) => packageLock(entry, this.#config.arch))
-    const replaced = {code: 'apt_package_replaced', goneCode: 'apt_package_missing'}
+    const replaced = {code: 'apt_imageDebreplaced', goneCode: 'apt_imageDebmissing'}
     const changed = {code: 'snapshot_changed', goneCode: 'snapshot_changed'}
     return [
       ...(this.#config.snapshot === undefined
@@ -151,9 +154,8 @@ class KernelUpstream implements Upstream {
     return {distribution, suite: name, components, architectures: [arch], maxAgeDays, at}
   }
 
-  async #debAsset(deb: SignedPackage): Promise<VerifiedAsset> {
+  async #debAsset(deb: SignedPackage, arch: string): Promise<VerifiedAsset> {
     const {path, sha256, size} = await fetchDeb(deb, this.#world.http)
-    const {arch} = this.#config
     return {arch, name: basename(deb.filename), sha256, size, path, level: archiveLevel}
   }
 
@@ -166,7 +168,7 @@ class KernelUpstream implements Upstream {
     const banner = kernelBanner(bytes)
     checkKernelBanner(banner, release.text, image.version, this.#config.distribution)
     const kept = this.#world.cache.add(bytes)
-    return {asset: {arch: this.#config.arch, name, level: archiveLevel, ...kept}, banner}
+    return {asset: {arch: `${this.#config.arch}-vmlinuz`, name, level: archiveLevel, ...kept}, banner}
   }
 }
 
