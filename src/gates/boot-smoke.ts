@@ -53,8 +53,8 @@ const firmwares = [
 /** Room for any kernel (Debian's has 33 MB) and for what a gzip of one may become. */
 const MAX_KERNEL_BYTES = 256 << 20
 const MAX_INITRD_BYTES = 1 << 30
-/** A verbose boot writes 100 KB. */
-const MAX_SERIAL_BYTES = 8 << 20
+/** A boot writes 20 to 100 KB, a very talkative one 1 MB. */
+const MAX_SERIAL_BYTES = 2 << 20
 const MAX_QEMU_BYTES = 1 << 20
 /** What a kernel still says after its first bad word. */
 const LAST_WORDS_MS = 400

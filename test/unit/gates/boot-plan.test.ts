@@ -84,7 +84,9 @@ const bad: readonly [string, BootSpec][] = [
   ],
 ]
 for (const [name, wrong] of bad) {
-  test(`${name} is refused`, () => throwsCode(() => checkBootSpec(wrong), 'usage_invalid'))
+  test(`${name} is refused`, () => {
+    throwsCode(() => checkBootSpec(wrong), 'usage_invalid')
+  })
 }
 
 test('the machines that exist pass', () => {
