@@ -1,3 +1,4 @@
+import {tmpdir} from 'node:os'
 import type {ContentCache} from '../system/content-cache.ts'
 import {RelError} from '../system/error.ts'
 import type {Http} from '../system/http.ts'
@@ -39,7 +40,15 @@ export async function openUpstream(
         trustedRoot: () => loadTrustedRoot(undefined),
       })
     }
+    case 'apt_snapshot': {
+      const {makeAptSnapshotUpstream} = await import('../upstream/apt/snapshot-upstream.ts')
+      return makeAptSnapshotUpstream(config, {http, now, scratch: tmpdir()})
+    }
+    case 'apt_kernel': {
+      const {makeAptKernelUpstream} = await import('../upstream/apt/kernel-upstream.ts')
+      return makeAptKernelUpstream(config, {http, cache, now, scratch: tmpdir()})
+    }
     default:
-      throw new RelError('upstream_unsupported', `upstream kind ${config.kind} cannot be asked yet`)
+      throw new RelError('upstream_unsupported', 'this kind of upstream cannot be asked yet')
   }
 }
