@@ -187,13 +187,21 @@ class GitHubReleaseUpstream implements Upstream {
     const seen = target === undefined ? 'no such tag' : 'a tag without a release'
     const shown = near.length === 0 ? '' : `, nearest: ${near.join(', ')}`
     throw new RelError('release_missing', `${repository} has ${seen} ${tag}${shown}`, {
+      ...(near[0] === `v${tag}` ? {hint: `Write it with its v: v${tag}`} : {}),
       details: {tag, has_tag: target !== undefined, nearest: near},
     })
   }
 
+  /** Tags of the same line, also when the v of the version was forgotten. */
   async #neighbours(version: string): Promise<readonly string[]> {
-    const tags = await this.#api.tags(tagOf(this.#config, lineOf(this.#config, version)))
-    return tags.map(({ref}) => ref.replace(/^refs\/tags\//, '').slice(0, 100))
+    const line = tagOf(this.#config, lineOf(this.#config, version))
+    const lines = line.startsWith('v') ? [line] : [`v${line}`, line]
+    for (const prefix of lines) {
+      const tags = await this.#api.tags(prefix)
+      if (tags.length > 0)
+        return tags.map(({ref}) => ref.replace(/^refs\/tags\//, '').slice(0, 100))
+    }
+    return []
   }
 
   async #target(tag: string): Promise<TagTarget> {

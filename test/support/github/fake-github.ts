@@ -9,7 +9,7 @@ import {
 import type {AddressInfo} from 'node:net'
 import {createEmulator, type Emulator} from 'emulate'
 import {completed} from './completions.ts'
-import {Contract} from './contract.ts'
+import {githubContract} from './contract.ts'
 import {type Answer, type Call, notFound, type Route} from './exchange.ts'
 import {pullRoute} from './pull-rules.ts'
 import {type ReleaseSeed, ReleaseStore} from './release-store.ts'
@@ -120,7 +120,7 @@ class Fake implements FakeGitHub {
   assetsUrl = ''
   readonly #options: FakeGitHubOptions
   readonly #tokens: Readonly<Record<string, string>>
-  readonly #contract = new Contract()
+  readonly #contract = githubContract()
   readonly #faults: Fault[] = []
   readonly #api: Server
   readonly #assets: Server

@@ -2,7 +2,7 @@ import {createHash} from 'node:crypto'
 import {readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {gzipSync} from 'node:zlib'
-import {type Headers, pack} from 'tar-stream'
+import {pack} from 'tar-stream'
 import type {AssetSeed, ReleaseSeed} from './release-store.ts'
 
 const vectors = join(import.meta.dirname, '../../vectors/upstream/github')
@@ -10,6 +10,8 @@ const vectors = join(import.meta.dirname, '../../vectors/upstream/github')
 export function vector(name: string): Buffer {
   return readFileSync(join(vectors, name))
 }
+
+type Headers = Parameters<ReturnType<typeof pack>['entry']>[0]
 
 /** One entry of an archive: a path with its content, or a header for what no honest one has. */
 export type Entry = readonly [string | Headers, string | Buffer]
@@ -91,7 +93,9 @@ export function recordedK3s(
   const seed = JSON.parse(vector('recorded-k3s-v1.19.3+k3s3.json').toString()) as ReleaseSeed
   const assets = seed.assets.map((asset) => {
     const content = bytes[asset.name]
-    return content === undefined ? asset : {...asset, bytes: content, digest: null, size: content.length}
+    return content === undefined
+      ? asset
+      : {...asset, bytes: content, digest: null, size: content.length}
   })
   return {...seed, tag, assets}
 }
