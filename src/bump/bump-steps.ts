@@ -192,6 +192,7 @@ async function gate(spec: GateSpec, state: BumpState, context: StepContext) {
     folder: tree,
     evidenceFolder: evidence,
     assets: verified?.assets ?? [],
+    now: state.started,
   })
   checkGate(result, state)
   return {gates: [...state.gates, result]}

@@ -1,6 +1,5 @@
 import {tmpdir} from 'node:os'
 import type {ContentCache} from '../system/content-cache.ts'
-import {RelError} from '../system/error.ts'
 import type {Http} from '../system/http.ts'
 import type {Upstream} from '../upstream/upstream.ts'
 import type {LockEntry} from './lock-file.ts'
@@ -17,8 +16,7 @@ export type UpstreamWorld = {
 }
 
 /**
- * The upstream that a playbook names; `locked` is what the lock file knows of the item. Refuses
- * with upstream_unsupported.
+ * The upstream that a playbook names; `locked` is what the lock file knows of the item.
  */
 export async function openUpstream(
   playbook: Playbook,
@@ -48,7 +46,5 @@ export async function openUpstream(
       const {makeAptKernelUpstream} = await import('../upstream/apt/kernel-upstream.ts')
       return makeAptKernelUpstream(config, {http, cache, now, scratch: tmpdir()})
     }
-    default:
-      throw new RelError('upstream_unsupported', 'this kind of upstream cannot be asked yet')
   }
 }

@@ -33,6 +33,7 @@ export const gateSchema = z.discriminatedUnion('uses', [
   }),
   z.strictObject({
     uses: z.literal('boot_smoke'),
+    arch: z.literal('arm64').default('arm64'),
     machine: z.enum(bootMachines).default('virt'),
     kernel: repositoryPath.optional(),
     initrd: repositoryPath.optional(),

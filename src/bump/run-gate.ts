@@ -3,6 +3,7 @@ import {tmpdir} from 'node:os'
 import {basename, join} from 'node:path'
 import type {ElfMachine} from '../gates/elf.ts'
 import {type GateResult, type GateWorld, passed, unavailable} from '../gates/gate.ts'
+import {RelError} from '../system/error.ts'
 import {readFileLimited} from '../system/files.ts'
 import {sha256Hex} from '../system/hash.ts'
 import {filled} from './change-text.ts'
@@ -42,11 +43,13 @@ export function gateRunner({path, hardwareLog, report}: GateHelp): BumpWorld['ru
       case 'run':
         return runOf(spec, context, world)
       case 'boot_smoke':
-        return bootOf(spec, context, world)
+        return bootGateOf(spec, context, world)
+      case 'reproducible':
+        return reproducibleOf(spec, context, world)
       case 'hardware_evidence':
         return hardwareOf(spec, context, hardwareLog)
-      default:
-        return unavailable(spec.uses, `the gate ${spec.uses} cannot be run yet`)
+      case 'sign_off':
+        throw new RelError('internal_error', 'a sign-off is no gate that a machine runs')
     }
   }
 }
@@ -86,25 +89,38 @@ async function runOf(
   return runCheck({...program, args, expect: withVersions(prints, context), timeoutSecs}, world)
 }
 
-async function bootOf(
+async function bootGateOf(
   spec: Spec<'boot_smoke'>,
   context: GateContext,
   world: GateWorld,
 ): Promise<GateResult> {
   const {bootSmoke} = await import('../gates/boot-smoke.ts')
-  const inside = (path: string) => join(context.folder, path)
   const {machine, heartbeat, ssh, timeout_secs: timeoutSecs, release} = spec
-  const boot =
-    spec.disk === undefined
-      ? {
-          kind: 'kernel' as const,
-          kernel: inside(spec.kernel ?? ''),
-          initrd: inside(spec.initrd ?? ''),
-        }
-      : {kind: 'disk' as const, image: inside(spec.disk)}
-  const wanted = release === undefined ? {} : {release: withVersions(release, context)}
   const gate = `boot_smoke ${machine}`
+  const boot = bootOf(spec, (path) => join(context.folder, path))
+  if (boot === undefined)
+    return unavailable(gate, 'the playbook names neither a disk nor a kernel with its initrd')
+  const wanted = release === undefined ? {} : {release: withVersions(release, context)}
   return bootSmoke({gate, machine, boot, heartbeat, ssh, timeoutSecs, ...wanted}, world)
+}
+
+async function reproducibleOf(
+  spec: Spec<'reproducible'>,
+  context: GateContext,
+  world: GateWorld,
+): Promise<GateResult> {
+  const {reproducible} = await import('../gates/reproducible.ts')
+  const [file = '', ...args] = spec.run.map((word) => withVersions(word, context))
+  const {outputs, keep, timeout_secs: timeoutSecs} = spec
+  const {folder: source, now: epoch} = context
+  const build = {argv: [file, ...args] as const, source, outputs, keep, epoch, timeoutSecs}
+  return reproducible({gate: 'reproducible', ...build}, world)
+}
+
+function bootOf({disk, kernel, initrd}: Spec<'boot_smoke'>, inside: (path: string) => string) {
+  if (disk !== undefined) return {kind: 'disk' as const, image: inside(disk)}
+  if (kernel === undefined || initrd === undefined) return undefined
+  return {kind: 'kernel' as const, kernel: inside(kernel), initrd: inside(initrd)}
 }
 
 /** A log from hardware is taken on the word of who signs the change off. */

@@ -18,6 +18,8 @@ export type GateContext = {
   /** Where logs that prove a verdict are left. */
   readonly evidenceFolder: string
   readonly assets: readonly VerifiedAsset[]
+  /** When the bump began, seconds since the epoch. */
+  readonly now: number
 }
 
 /** The forge where the pull request is. */

@@ -49,12 +49,6 @@ export const bumpCodes = {
       'Every edit is proved by reading the new bytes again and by comparing all others. This proof failed, so nothing was written.',
     fix: 'Report it with the playbook and the file.',
   },
-  upstream_unsupported: {
-    exit: 'usage',
-    title: 'the kind of upstream is not known',
-    cause: 'The playbook names a kind of upstream that this version of rel cannot ask.',
-    fix: 'Correct upstream.kind, or update rel.',
-  },
   playbook_missing: {
     exit: 'usage',
     title: 'there is no playbook of that item',
