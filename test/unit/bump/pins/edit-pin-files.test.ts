@@ -84,22 +84,28 @@ const yaml = [...realFiles(/\.ya?ml$/).flatMap(variants), ...packages].flatMap((
     paths.map((path) => ({kind: 'yaml_path', path, ...common})),
   )
 })
-const make = realFiles(/(^|\/)(Makefile|makefile|[^/]*\.mk)$/)
-  .flatMap(variants)
-  .flatMap((file) => {
-    const names = file.bytes.toString('utf8').matchAll(/^(?:export )?([A-Za-z_][\w.-]*)\s*[:?]?=/gm)
-    const specs = [...names].map(([, name = '']) => ({
-      kind: 'make_variable' as const,
-      name,
-      ...common,
-    }))
-    return samples(file, specs.slice(0, 100))
-  })
+/** Packages carry next to no Makefiles, so every spelling of an assignment is generated. */
+function makefiles(): Sample[] {
+  const found: Sample[] = []
+  for (const operator of ['=', ':=', '::=', '?='])
+    for (const prefix of ['', 'export ', 'override ', '  '])
+      for (const space of ['', ' ', '\t'])
+        for (const comment of ['', ' # v1.2.3', '\t#v1.2.3']) {
+          const line = `${prefix}TOOL_VERSION${space}${operator}${space}v1.2.3${comment}`
+          const text = `TOOL = x\n# TOOL_VERSION := v1.2.3\n${line}\nall:\n\techo v1.2.3\n`
+          const spec: PinSpec = {kind: 'make_variable', name: 'TOOL_VERSION', ...common}
+          const file = {name: JSON.stringify(line), bytes: Buffer.from(text)}
+          found.push(...variants(file).map((variant) => ({...variant, spec})))
+        }
+  return found
+}
+
+const make = makefiles()
 
 test('there are enough files', () => {
-  const files = new Set([...yaml, ...make].map(({name}) => name))
-  assert.ok(files.size >= 200, `${files.size} files`)
-  assert.ok(make.length > 0, 'no Makefile')
+  const count = (some: readonly Sample[]) => new Set(some.map(({name}) => name)).size
+  assert.ok(count(yaml) >= 200, `${count(yaml)} files of YAML`)
+  assert.ok(count(make) >= 200, `${count(make)} Makefiles`)
 })
 
 test('in every file only the bytes of the pin change, and they change back', () => {
