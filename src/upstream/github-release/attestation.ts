@@ -14,7 +14,7 @@ const payloadLimits = {bytes: 2 * 1024 * 1024, depth: 32, profile: 'general'} as
 const MAX_BUNDLES = 16
 
 export type AttestationTerms = {
-  readonly allowed: AllowedSigner
+  readonly allowed: readonly AllowedSigner[]
   readonly version: string
   readonly trustedRoot: TrustedRoot
   /** Seconds since the epoch. */
@@ -60,7 +60,7 @@ async function checkAttestation(
   if (content.$case !== 'dsseEnvelope')
     throw new RelError('sigstore_bundle_malformed', 'the bundle has no DSSE envelope')
   const identity = await verifyEntity(bundle, new Uint8Array(), trustedRoot, now)
-  matchIdentity(identity, [allowed], version)
+  matchIdentity(identity, allowed, version)
   const {payloadType, payload} = content.dsseEnvelope
   if (payloadType !== PAYLOAD_TYPE) throw malformed(`the payload is not ${PAYLOAD_TYPE}`)
   const statement = asObject(parseStrictJson(payload, payloadLimits))

@@ -49,7 +49,7 @@ const attestationSchema = z
     san: z.string().min(1).max(1024).describe('Workflow and ref; {version} is replaced.'),
     repo_id: z.string().regex(/^[1-9]\d{0,18}$/),
     trigger: z.array(z.string().min(1).max(100)).min(1).max(16),
-    runner: z.string().min(1).max(100).optional(),
+    runner: z.string().min(1).max(100).default('github-hosted'),
   })
   .describe('Who must have attested each file (GitHub artifact attestations).')
 

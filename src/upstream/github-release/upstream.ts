@@ -4,7 +4,7 @@ import {sha256Hex} from '../../system/hash.ts'
 import type {Http} from '../../system/http.ts'
 import type {JsonObject} from '../../system/json.ts'
 import {nearest} from '../../system/nearest.ts'
-import type {AllowedSigner} from '../../trust/sigstore/allowed-signer.ts'
+import {parseAllowedSigners} from '../../trust/sigstore/allowed-signer.ts'
 import type {TrustedRoot} from '../../trust/sigstore/trusted-root.ts'
 import {changelogSection} from '../changelog.ts'
 import {type ChecksumLine, checksumLimits, parseChecksums} from '../checksums.ts'
@@ -343,14 +343,7 @@ class GitHubReleaseUpstream implements Upstream {
     const {trustedRoot} = this.#world
     if (trustedRoot === undefined)
       throw new RelError('internal_error', 'an attestation is demanded without a trusted root')
-    const allowed: AllowedSigner = {
-      issuer: attestation.issuer,
-      san: attestation.san,
-      repoId: attestation.repo_id,
-      trigger: attestation.trigger,
-      ...(attestation.runner === undefined ? {} : {runner: attestation.runner}),
-      notBefore: 0,
-    }
+    const allowed = parseAllowedSigners([attestation])
     const bundles = await this.#api.attestations(sha256)
     const terms = {allowed, version, trustedRoot: await trustedRoot(), now: this.#world.now}
     return checkAttestations(bundles, sha256, terms)

@@ -133,7 +133,8 @@ async function reviewers(
         documentation_url: 'https://docs.github.com/rest',
       },
     }
-  return world.forward(call)
+  const answer = await world.forward(call)
+  return answer.status === 200 ? {...answer, status: 201} : answer
 }
 
 type Change = {
