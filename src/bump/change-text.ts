@@ -23,10 +23,11 @@ export function tagOf({change}: Playbook, move: Move, isCritical: boolean): stri
   return isTagged ? refName(filled(change.tag_name, move)) : undefined
 }
 
-/** {item}, {old} and {new} of a template replaced. */
+/** {item}, {old}, {new} and {number}, which is new without its v, of a template replaced. */
 export function filled(template: string, {item, old, new: next}: Move): string {
-  const words: Readonly<Record<string, string>> = {item, old, new: next}
-  return template.replaceAll(/\{(item|old|new)\}/g, (_, word: string) => words[word] ?? '')
+  const number = next.replace(/^v/, '') // as `traefik version` prints it
+  const words: Readonly<Record<string, string>> = {item, old, new: next, number}
+  return template.replaceAll(/\{(item|old|new|number)\}/g, (_, word: string) => words[word] ?? '')
 }
 
 /** git-check-ref-format(1): what a version may hold and a name may not. */

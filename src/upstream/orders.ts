@@ -1,8 +1,7 @@
 import {RelError} from '../system/error.ts'
 
 /** How an upstream writes and sorts its versions; dpkg's order is with the archives that use it. */
-export const orderNames = ['semver', 'k3s', 'date'] as const
-export type OrderName = (typeof orderNames)[number]
+export type OrderName = 'semver' | 'k3s' | 'date'
 
 /** Numbers of any length, compared one after the other: the key that versions are sorted by. */
 type Parsed = {
