@@ -59,8 +59,9 @@ export function exchange(
   const options = {method, headers: {...headers}, agent: isTls ? agents.https : agents.http}
   return new Promise((resolve, reject) => {
     const outgoing = isTls ? httpsRequest(url, options) : httpRequest(url, options)
+    let underWay: {destroy(error: Error): unknown} = outgoing
     const late = (what: string, ms: number) => () =>
-      outgoing.destroy(new RelError('http_timeout', `${shownUrl(url)}: ${what} took over ${ms} ms`))
+      underWay.destroy(new RelError('http_timeout', `${shownUrl(url)}: ${what} took over ${ms} ms`))
     const total = setTimeout(late('the answer', timeouts.totalMs), timeouts.totalMs)
     let phase = setTimeout(late('connecting', timeouts.connectMs), timeouts.connectMs)
     const connected = () => {
@@ -78,6 +79,7 @@ export function exchange(
     })
     outgoing.on('response', (message) => {
       clearTimeout(phase)
+      underWay = message
       message.on('close', () => clearTimeout(total))
       resolve(openAnswer(message, url, timeouts.idleMs))
     })
@@ -87,12 +89,18 @@ export function exchange(
 
 function openAnswer(message: IncomingMessage, url: URL, idleMs: number): OpenAnswer {
   const announced = message.headers['content-length']
+  const length = announced === undefined ? undefined : Number(announced)
+  const status = message.statusCode ?? 0
   return {
-    status: message.statusCode ?? 0,
+    status,
     headers: flatHeaders(message),
-    length: announced === undefined ? undefined : Number(announced),
+    length,
     body: bodyOf(message, url, idleMs),
-    drop: () => message.destroy(),
+    drop: () => {
+      if (status === 304 || length === 0)
+        message.resume() // the connection stays usable
+      else message.destroy()
+    },
   }
 }
 

@@ -324,9 +324,8 @@ class GitHubReleaseUpstream implements Upstream {
     if (known !== undefined) return {by: 'an earlier audit', sha256: known.sha256}
     const {second_origin: origin} = this.#config
     if (origin === undefined) return undefined
-    const url = new URL(
-      fillVersion(origin.url, this.#order, encodeURIComponent(version)).replace('{name}', name),
-    )
+    const filled = fillVersion(origin.url, this.#order, version).replace('{name}', name)
+    const url = new URL(filled.replaceAll('+', '%2B'))
     const own = [this.#config.web_url, this.#config.api_url].map((base) => new URL(base).host)
     if (own.includes(url.host))
       throw new RelError('usage_invalid', `second_origin is on ${url.host}, which is the first`)

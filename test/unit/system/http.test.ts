@@ -311,6 +311,19 @@ test('a server that says nothing, or stops in the middle, is given up', () =>
     },
   ))
 
+test('a server that drips is given up in the end', () =>
+  withServer(
+    (_request, response) => {
+      const drip = setInterval(() => response.write('x'), 5)
+      response.on('close', () => clearInterval(drip))
+    },
+    async ({url}) => {
+      const {http} = client({timeouts: {totalMs: 60}})
+      const refusal = await rejectsCode(() => http.send({url}), 'http_timeout')
+      assert.match(refusal.message, 'the answer took over 60 ms')
+    },
+  ))
+
 test('nobody listening, and nobody speaking HTTP', async () => {
   const server = await loopbackServer(() => undefined)
   await server.close()

@@ -3,6 +3,7 @@ import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import {ContentCache} from '../../../src/system/content-cache.ts'
+import type {Http} from '../../../src/system/http.ts'
 import {makeHttp} from '../../../src/system/http-client.ts'
 import type {JsonObject} from '../../../src/system/json.ts'
 import {githubReleaseSchema, k3sSchema} from '../../../src/upstream/github-release/config.ts'
@@ -51,9 +52,8 @@ function openHttp(folder: string) {
   return {cache, http: makeHttp({cache, userAgent: 'rel-test', clock, random: () => 0})}
 }
 
-function traefik(fake: FakeGitHub, options: Options = {}) {
-  const {cache, http} = openHttp(options.folder ?? temporaryFolder())
-  const config = githubReleaseSchema.parse({
+function traefikConfig(fake: FakeGitHub, change: object = {}) {
+  return githubReleaseSchema.parse({
     kind: 'github_release',
     repository: 'traefik/traefik',
     api_url: fake.url,
@@ -65,8 +65,13 @@ function traefik(fake: FakeGitHub, options: Options = {}) {
     })),
     checksums: [{name: 'traefik_{version}_checksums.txt'}],
     changelog: 'CHANGELOG.md',
-    ...options.config,
+    ...change,
   })
+}
+
+function traefik(fake: FakeGitHub, options: Options = {}) {
+  const {cache, http} = openHttp(options.folder ?? temporaryFolder())
+  const config = traefikConfig(fake, options.config)
   const {now = LATER, token, earlier} = options
   const world = {http, cache, now, token, ...(earlier === undefined ? {} : {earlier})}
   return makeGitHubReleaseUpstream(config, world)
@@ -498,6 +503,38 @@ test('below the demanded level it is refused; an earlier audit is a second origi
     const other = {...lock, assets: [{...first, sha256: '2'.repeat(64)}, ...rest]}
     const disagreeing = () => bump(traefik(fake, {earlier: () => other}))
     await rejectsCode(disagreeing, 'second_origin_disagrees')
+  }))
+
+test('another host with the same checksums makes L2; with others it is refused', () =>
+  withTraefik({}, async (fake) => {
+    const {cache, http} = openHttp(temporaryFolder())
+    const asked: string[] = []
+    const answers = {status: 200, headers: {}, isRevalidated: false}
+    let word = ''
+    const second: Http = {
+      download: (request) => http.download(request),
+      send: async (request) => {
+        if (!request.url.startsWith('https://second.example/')) return http.send(request)
+        asked.push(request.url)
+        return {...answers, url: request.url, body: Buffer.from(word)}
+      },
+    }
+    const open = (url: string) =>
+      makeGitHubReleaseUpstream(traefikConfig(fake, {second_origin: {url}}), {
+        http: second,
+        cache,
+        now: LATER,
+      })
+    const url = 'https://second.example/{version}/{number}/{name}.sha256'
+    word = (await line('amd64')) + (await line('arm64'))
+    assert.is((await bump(open(url), 'v3.3.5', 'L2')).level, 'L2')
+    assert.is(asked[0], `https://second.example/v3.3.5/3.3.5/${amd64}.sha256`)
+    word = `${'5'.repeat(64)}  ${amd64}\n`
+    await rejectsCode(() => bump(open(url)), 'second_origin_disagrees')
+    word = `${'5'.repeat(64)}  another-file\n`
+    await rejectsCode(() => bump(open(url), 'v3.3.5', 'L2'), 'integrity_too_low')
+    const own = `${fake.webUrl.replace('http:', 'https:')}/sums`
+    await rejectsCode(() => bump(open(own)), 'usage_invalid')
   }))
 
 test('without checksums and digests nothing is above L0', () =>
