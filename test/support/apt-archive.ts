@@ -1,14 +1,7 @@
 import {createServer} from 'node:http'
 import type {AddressInfo} from 'node:net'
 import {gzipSync} from 'node:zlib'
-import {
-  createCleartextMessage,
-  enums,
-  generateKey,
-  type PrivateKey,
-  readPrivateKey,
-  sign,
-} from 'openpgp'
+import {createCleartextMessage, generateKey, type PrivateKey, reformatKey, sign} from 'openpgp'
 import {sha256Hex} from '../../src/system/hash.ts'
 
 /** A key that was made for one test: nothing else trusts it. */
@@ -20,7 +13,12 @@ export type TestKey = {
 }
 
 export async function testKey(
-  options: {readonly date?: Date; readonly validSecs?: number; readonly isRevoked?: boolean} = {},
+  options: {
+    readonly date?: Date
+    readonly validSecs?: number
+    readonly isRevoked?: boolean
+    readonly type?: 'rsa'
+  } = {},
 ): Promise<TestKey> {
   const made = await generateKey({
     userIDs: [{name: 'TEST key, synthetic archive'}],
@@ -37,29 +35,31 @@ export async function testKey(
   }
 }
 
-/** A clearsigned file by one or more keys; `hash` also for algorithms that must be refused. */
+/** The same key, with an expiry that was always there as far as its public half says. */
+export async function expiring({key}: TestKey, date: Date, validSecs: number): Promise<TestKey> {
+  const {privateKey} = await reformatKey({
+    privateKey: key,
+    userIDs: [{name: 'TEST key, synthetic archive'}],
+    format: 'object',
+    date,
+    keyExpirationTime: validSecs,
+  })
+  const fingerprint = privateKey.getFingerprint().toUpperCase()
+  return {key: privateKey, fingerprint, publicKey: privateKey.toPublic().write()}
+}
+
+/** A clearsigned file by one or more keys. */
 export async function clearsigned(
   text: string,
   keys: readonly TestKey[],
-  options: {readonly date?: Date; readonly hash?: 'sha1' | 'sha256' | 'sha512'} = {},
+  date: Date,
 ): Promise<Buffer> {
-  const {date = new Date(), hash = 'sha512'} = options
-  const copies = await Promise.all(keys.map(({key}) => preferring(key, enums.hash[hash])))
   const signed = await sign({
     message: await createCleartextMessage({text}),
-    signingKeys: copies,
+    signingKeys: keys.map(({key}) => key),
     date,
-    config: {preferredHashAlgorithm: enums.hash[hash], rejectHashAlgorithms: new Set()},
   })
-  return Buffer.from(signed)
-}
-
-/** openpgp.js asks the key which hash it prefers, before its own settings. */
-async function preferring(key: PrivateKey, hash: enums.hash): Promise<PrivateKey> {
-  const copy = await readPrivateKey({binaryKey: key.write()})
-  for (const {selfCertifications} of copy.users)
-    for (const certification of selfCertifications) certification.preferredHashAlgorithms = [hash]
-  return copy
+  return Buffer.from(signed.replaceAll('\r\n', '\n')) // as archives write it
 }
 
 /** A suite of a synthetic archive. */
@@ -168,7 +168,7 @@ export async function publish(
 ): Promise<void> {
   const {release, files} = suiteFiles(suite)
   const folder = `${base}/dists/${suite.suite}`
-  const inRelease = await clearsigned(release, keys, {date: suite.date})
+  const inRelease = await clearsigned(release, keys, suite.date)
   archive.files.set(`${folder}/InRelease`, inRelease)
   for (const [path, bytes] of files) {
     if (!path.endsWith('.gz')) continue // archives list the plain file and do not serve it
