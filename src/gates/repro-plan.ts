@@ -141,7 +141,7 @@ umask >planted/umask
 date -d @0 +%H:%M >planted/timezone
 printf 'a\\nB\\n' | sort >planted/locale
 echo "$HOME" >planted/home
-date +%s >planted/clock
+date +%Y >planted/clock
 stat -c %Y source-file >planted/file_times
 stat -c %a source-file >planted/file_modes
 date +%s%N >planted/timestamp

@@ -43,8 +43,13 @@ const DIFFOSCOPE_SECS = 300
  * (docs/formats/gates.md). A planted difference for every varied setting must be found first, else
  * repro_gate_blind. Refuses with repro_differs, repro_build_failed, repro_output_missing;
  * gate_unavailable when the command is not there. Throws usage_invalid, file_missing, repro_limit.
+ * `given` spares the search for tools when several builds are judged.
  */
-export async function reproducible(spec: ReproSpec, world: GateWorld): Promise<GateResult> {
+export async function reproducible(
+  spec: ReproSpec,
+  world: GateWorld,
+  given?: ReproTools,
+): Promise<GateResult> {
   spec.outputs.forEach(checkOutput)
   const source = realpathOf(spec.source)
   const program = findProgram(spec.argv[0], world.path, source)
@@ -52,7 +57,7 @@ export async function reproducible(spec: ReproSpec, world: GateWorld): Promise<G
   const folder = realpathSync(mkdtempSync(join(world.scratch, 'rel-repro-')))
   const forget = trackLeftover(folder)
   try {
-    const tools = await findTools(world, folder)
+    const tools = given ?? (await findReproTools(world, folder))
     const run: Run = {spec: {...spec, source}, world, folder, tools}
     const blind = await selfTest(run)
     if (blind.refusal !== undefined)
@@ -91,7 +96,7 @@ async function selfTest(run: Run): Promise<Checked> {
     source,
     timeoutSecs: SELF_TEST_SECS,
   }
-  const {roots, failure, logs} = await buildTwice({...run, spec: planted}, join(folder, 'planted'))
+  const {roots, failure, logs} = await buildTwice({...run, spec: planted}, 'planted')
   if (failure !== undefined) {
     const summary = `the planted build could not be run: ${failure.summary}`
     return {refusal: {code: 'repro_gate_blind', summary}, logs}
@@ -106,9 +111,9 @@ async function selfTest(run: Run): Promise<Checked> {
 }
 
 async function buildAndCompare(run: Run): Promise<GateResult> {
-  const {spec, world, folder, tools} = run
+  const {spec, world, tools} = run
   const caveats = reproCaveats(spec, tools)
-  const built = await buildTwice(run, join(folder, 'real'))
+  const built = await buildTwice(run, 'real')
   if (built.failure !== undefined)
     return refused(spec.gate, built.failure, {caveats, logs: built.logs})
   const missing = missingOutput(spec, built.roots)
@@ -140,17 +145,19 @@ type Built = {
 }
 
 /** Copies first, then builds: what the first build leaves elsewhere is not copied for the second. */
-async function buildTwice({spec, world, tools}: Run, folder: string): Promise<Built> {
+async function buildTwice(run: Run, kind: 'planted' | 'real'): Promise<Built> {
+  const {spec, world, tools} = run
+  const folder = join(run.folder, kind)
   const plans = planBuilds(spec, tools)
   const rootOf = (plan: BuildPlan) => join(folder, plan.name, plan.folder)
   const roots = [rootOf(plans[0]), rootOf(plans[1])] as const
-  const without = [world.evidence, folder].filter((path) => path !== spec.source)
+  const without = [world.evidence, run.folder]
   for (const [index, plan] of plans.entries())
     copyTree(spec.source, roots[index] as string, plan, without)
   const logs: GateLog[] = []
   for (const [index, plan] of plans.entries()) {
     world.report?.(`${spec.gate}: ${plan.name} build, at most ${spec.timeoutSecs} s`)
-    if (index > 0) await nextSecond()
+    if (index > 0 && kind === 'real') await nextSecond()
     const home = join(folder, plan.name, plan.home)
     mkdirSync(home)
     const {end, log} = await runBuild(spec, plan, {
@@ -238,7 +245,8 @@ async function diffoscope(
   return [log]
 }
 
-async function findTools(world: GateWorld, folder: string): Promise<ReproTools> {
+/** What this machine can vary; a locale is made in `folder`, which must stay while it is used. */
+export async function findReproTools(world: GateWorld, folder: string): Promise<ReproTools> {
   return {faketime: findProgram('faketime', world.path), locale: await findLocale(world, folder)}
 }
 

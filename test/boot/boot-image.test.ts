@@ -53,6 +53,7 @@ function drivenInitrd(arm64: Arm64, name: string, script: string): string {
       (path) => ({type: 'directory', path, mode: 0o755}) as const,
     ),
     {type: 'character', path: 'dev/console', mode: 0o600, major: 5, minor: 1},
+    {type: 'character', path: 'dev/null', mode: 0o666, major: 1, minor: 3},
     ...drivers.map(
       (driver): CpioEntry => ({
         type: 'file',

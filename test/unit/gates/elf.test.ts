@@ -4,7 +4,7 @@ import {createRequire} from 'node:module'
 import {dirname, join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
-import {type ByteSource, readElf} from '../../../src/gates/elf.ts'
+import {type ByteSource, elfMachines, readElf} from '../../../src/gates/elf.ts'
 import {elfCheck, readElfFile} from '../../../src/gates/elf-check.ts'
 import type {ErrorCode} from '../../../src/system/codes.ts'
 import {RelError} from '../../../src/system/error.ts'
@@ -155,6 +155,16 @@ for (const [name, parts, machine, type, interpreter, neededCount] of shapes) {
     assert.equal(facts, {machine, type, interpreter, neededCount})
   })
 }
+
+test('every machine has a number of its own', () => {
+  const numbers = [62, 3, 183, 40, 243, 21, 22, 258]
+  const read = numbers.flatMap((machine) =>
+    ([32, 64] as const).flatMap((bits) =>
+      [false, true].map((big) => elf(made({machine, bits, big})).machine),
+    ),
+  )
+  assert.equal(read.filter((name) => !name.startsWith('e_')).sort(), [...elfMachines].sort())
+})
 
 function changed(at: number, ...bytes: readonly number[]): Buffer {
   const file = made({interpreter: '/lib/ld.so\0', dynamic: [[1, 1]]})
