@@ -225,8 +225,17 @@ async function checkNothingElse(state: BumpState, context: StepContext) {
 
 async function tryBack(state: BumpState, context: StepContext) {
   const {trial, plan} = await trialOf(state, context)
-  const tried = await tryRollback(trial)
+  const tried = await tryRollback({...trial, assets: await oldAssets(state, context)})
   return {rollback: {...rollbackPlan(trial, plan.subject), tried}}
+}
+
+/** Where something is vendored, the way back needs the old version to be there and verifiable. */
+async function oldAssets({old}: BumpState, {playbook, world}: StepContext) {
+  if (playbook.vendor === undefined) return []
+  const candidate = await world.upstream.find(old)
+  const verified = await world.upstream.verify(candidate, playbook.verify.min)
+  checkLevel(playbook, verified)
+  return verified.assets
 }
 
 async function trialOf(state: BumpState, context: StepContext) {
@@ -239,6 +248,7 @@ async function trialOf(state: BumpState, context: StepContext) {
     old: state.old,
     tree: treeOf(state),
     previous: plan.previous?.version === state.old ? plan.previous.artifacts : [],
+    assets: [],
     now: state.started,
     scratch: paths.scratch,
     log: join(paths.evidence, 'rollback.log'),

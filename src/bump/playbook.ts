@@ -10,7 +10,7 @@ export const reservedItems = [
 ] as const
 
 /** A name in branch names, commit subjects and file names alike. */
-export const itemName = /^[a-z0-9][a-z0-9-]{0,39}$/
+const itemName = /^[a-z0-9][a-z0-9-]{0,39}$/
 
 const inputName = z.string().regex(/^[A-Z][A-Z0-9_]{0,39}$/)
 const command = z.array(z.string().min(1).max(4096)).min(1).max(64)

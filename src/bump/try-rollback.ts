@@ -3,6 +3,7 @@ import {RelError} from '../system/error.ts'
 import {readFileLimited, statIfThere} from '../system/files.ts'
 import type {Git} from '../system/git.ts'
 import {sha256Hex} from '../system/hash.ts'
+import type {VerifiedAsset} from '../upstream/upstream.ts'
 import type {RollbackPlan} from './evidence.ts'
 import type {LockEntry} from './lock-file.ts'
 import type {Playbook} from './playbook.ts'
@@ -18,6 +19,8 @@ export type Trial = {
   readonly tree: string
   /** Digests that the lock has for the version before. */
   readonly previous: LockEntry['artifacts']
+  /** Verified files of the version before, for its vendoring. */
+  readonly assets: readonly VerifiedAsset[]
   readonly now: number
   /** Folder of the scratch work tree, which is removed at the end. */
   readonly scratch: string
@@ -61,8 +64,8 @@ export async function tryRollback(trial: Trial): Promise<GateResult> {
         'rollback_failed',
         `git revert gives tree ${back}, before was ${base.tree}`,
       )
-    const {log, old} = trial
-    const files = await vendor({playbook, folder: scratch, version: old, assets: [], log})
+    const {log, old, assets} = trial
+    const files = await vendor({playbook, folder: scratch, version: old, assets, log})
     checkFiles(previous, files)
     return passed(trial, files.length)
   } finally {
