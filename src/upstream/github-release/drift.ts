@@ -1,41 +1,7 @@
-import {z} from 'zod'
-import {RelError} from '../../system/error.ts'
-import type {JsonObject} from '../../system/json.ts'
 import type {Drift} from '../upstream.ts'
 import type {TagTarget} from './api.ts'
+import type {LockedAsset, ReleaseLock} from './lock.ts'
 import type {Release, ReleaseAsset} from './release.ts'
-
-const lockedAssetSchema = z.object({
-  name: z.string(),
-  id: z.number(),
-  size: z.number(),
-  sha256: z.string().regex(/^[0-9a-f]{64}$/),
-  digest: z.string().nullable(),
-  updated_at: z.string(),
-})
-
-const lockSchema = z.object({
-  tag: z.string(),
-  commit: z.string(),
-  release_id: z.number(),
-  assets: z.array(lockedAssetSchema),
-})
-
-export type ReleaseLock = z.output<typeof lockSchema>
-type LockedAsset = z.output<typeof lockedAssetSchema>
-
-/** What verify has put into the lock file; undefined for anything else. */
-export function readLock(lock: JsonObject | undefined): ReleaseLock | undefined {
-  return lockSchema.safeParse(lock).data
-}
-
-export function requireLock(lock: JsonObject): ReleaseLock {
-  const read = readLock(lock)
-  if (read !== undefined) return read
-  throw new RelError('usage_invalid', 'the lock entry is not one of a GitHub release', {
-    hint: 'Bump the item again, which writes the entry anew.',
-  })
-}
 
 /** In which ways a release is no longer what was locked: ids, digests, sizes, dates, commit. */
 export function releaseDrift(

@@ -30,8 +30,10 @@ import {extractMember} from './archive-member.ts'
 import {type Attested, checkAttestations} from './attestation.ts'
 import {channelVersion} from './channels.ts'
 import type {GitHubReleaseConfig} from './config.ts'
-import {readLock, releaseDrift, requireLock} from './drift.ts'
+import {releaseDrift} from './drift.ts'
+import {lockOf, requireLock, type VerifiedFile} from './lock.ts'
 import {publishedAt, type Release, type ReleaseAsset} from './release.ts'
+import {secondOpinion} from './second-origin.ts'
 import {
   checkLevel,
   checkSecond,
@@ -40,7 +42,6 @@ import {
   explainMismatch,
   factsOf,
   levelOf,
-  type SecondOpinion,
 } from './verify-asset.ts'
 import {
   apiDigest,
@@ -65,6 +66,13 @@ export type GitHubReleaseWorld = {
   readonly earlier?: (version: string) => JsonObject | undefined
   /** Needed where the playbook demands an attestation. */
   readonly trustedRoot?: () => Promise<TrustedRoot>
+}
+
+/** What the release says of its files, by name, and what is demanded of them. */
+type Said = {
+  readonly digests: ReadonlyMap<string, string>
+  readonly checksums: ReadonlyMap<string, readonly ChecksumLine[]>
+  readonly minimum: IntegrityLevel
 }
 
 /** Newest tags that are asked for a release: a tag without one is passed over. */
@@ -126,25 +134,19 @@ class GitHubReleaseUpstream implements Upstream {
     checkVersion(this.#order, version)
     const release = await this.#release(version)
     const target = await this.#target(release.tag_name)
-    if (candidate.commit !== undefined && candidate.commit !== target.commit)
-      throw new RelError(
-        'tag_moved',
-        `tag ${release.tag_name} was at ${candidate.commit} and is now at ${target.commit}`,
-      )
+    checkUnmoved(candidate, target)
     const wanted = pickAssets(this.#config, version, release, this.#world.now)
     const digests = this.#digests(release, wanted)
-    const sums = await this.#checksumFiles(release, wanted, digests)
+    const checksums = await this.#checksumFiles(release, wanted, digests)
     const verified: VerifiedFile[] = []
-    for (const one of wanted) {
-      const lines = one.checksums === undefined ? undefined : sums.get(one.checksums.name)
-      verified.push(await this.#verifyFile(version, release, one, lines, digests, minimum))
-    }
+    for (const one of wanted)
+      verified.push(await this.#verifyFile(version, release, one, {digests, checksums, minimum}))
     return {
       candidate: await this.#described(version, release, target),
       assets: verified.flatMap(({assets}) => assets),
       facts: [this.#tagFact(release, target), ...verified.flatMap(({facts}) => facts)],
       level: lowest(verified.map(({level}) => level)),
-      lock: this.#lock(release, target, verified),
+      lock: lockOf(this.#config, release, target, verified),
     }
   }
 
@@ -263,38 +265,36 @@ class GitHubReleaseUpstream implements Upstream {
     version: string,
     release: Release,
     {config, asset, checksums, member}: WantedAsset,
-    lines: readonly ChecksumLine[] | undefined,
-    digests: ReadonlyMap<string, string>,
-    minimum: IntegrityLevel,
+    said: Said,
   ): Promise<VerifiedFile> {
     const {name} = asset
-    const expectation = expect(name, lines, digests)
+    const {arch} = config
+    const lines = checksums === undefined ? undefined : said.checksums.get(checksums.name)
+    const expectation = expect(name, lines, said.digests)
+    const source = {...this.#address(release, asset), maxBytes: config.max_bytes}
     const downloaded = await this.#world.http
-      .download({
-        ...this.#address(release, asset),
-        maxBytes: config.max_bytes,
-        sha256: expectation.sha256,
-      })
+      .download({...source, sha256: expectation.sha256})
       .catch((error: unknown) => {
         throw explainMismatch(error, name, lines)
       })
     checkSize(asset, downloaded)
     const {sha256, size, path} = downloaded
-    const second = await this.#secondOpinion(version, name)
-    if (second !== undefined) checkSecond(name, sha256, second)
-    const facts = factsOf({
-      expectation,
-      sha256,
-      origin: new URL(this.#config.web_url).host,
-      checksumFile: checksums?.name,
-      second,
-      attested: await this.#attested(version, sha256),
-    })
+    const opinions = await this.#opinions(version, name, sha256)
+    const origin = new URL(this.#config.web_url).host
+    const facts = factsOf({expectation, sha256, origin, checksumFile: checksums?.name, ...opinions})
     const level = levelOf(facts)
-    checkLevel(name, level, minimum)
-    const file: VerifiedAsset = {arch: config.arch, name, sha256, size, path, level}
-    const assets = member === undefined ? [file] : [file, await this.#member(file, member)]
-    return {asset, assets, facts, level}
+    checkLevel(name, level, said.minimum)
+    const file: VerifiedAsset = {arch, name, sha256, size, path, level}
+    const program = member === undefined ? [] : [await this.#member(file, member)]
+    return {asset, assets: [file, ...program], facts, level}
+  }
+
+  /** What others than the release say of a file; refuses when they say something else. */
+  async #opinions(version: string, name: string, sha256: string) {
+    const {http, earlier} = this.#world
+    const second = await secondOpinion(this.#config, http, earlier?.(version), version, name)
+    if (second !== undefined) checkSecond(name, sha256, second)
+    return {second, attested: await this.#attested(version, sha256)}
   }
 
   async #member(archive: VerifiedAsset, member: string): Promise<VerifiedAsset> {
@@ -316,24 +316,6 @@ class GitHubReleaseUpstream implements Upstream {
     const tag = encodeURIComponent(release.tag_name)
     const file = encodeURIComponent(asset.name)
     return {url: `${trimmed(web)}/${repository}/releases/download/${tag}/${file}`}
-  }
-
-  async #secondOpinion(version: string, name: string): Promise<SecondOpinion | undefined> {
-    const locked = readLock(this.#world.earlier?.(version))
-    const known = locked?.assets.find((asset) => asset.name === name)
-    if (known !== undefined) return {by: 'an earlier audit', sha256: known.sha256}
-    const {second_origin: origin} = this.#config
-    if (origin === undefined) return undefined
-    const filled = fillVersion(origin.url, this.#order, version).replace('{name}', name)
-    const url = new URL(filled.replaceAll('+', '%2B'))
-    const own = [this.#config.web_url, this.#config.api_url].map((base) => new URL(base).host)
-    if (own.includes(url.host))
-      throw new RelError('usage_invalid', `second_origin is on ${url.host}, which is the first`)
-    const answer = await this.#world.http.send({url: url.href, maxBytes: checksumLimits.bytes})
-    if (answer.status !== 200) return undefined
-    const lines = parseChecksums(answer.body, name)
-    const line = lines.find((one) => one.name === name)
-    return line === undefined ? undefined : {by: url.host, sha256: line.sha256}
   }
 
   async #attested(version: string, sha256: string): Promise<Attested | undefined> {
@@ -358,47 +340,12 @@ class GitHubReleaseUpstream implements Upstream {
       detail: `${kind} at commit ${target.commit}`,
     }
   }
-
-  #lock(release: Release, target: TagTarget, verified: readonly VerifiedFile[]): JsonObject {
-    return {
-      kind: this.#config.kind,
-      repository: this.#config.repository,
-      tag: release.tag_name,
-      commit: target.commit,
-      ...(target.tagObject === undefined ? {} : {tag_object: target.tagObject}),
-      release_id: release.id,
-      immutable: release.immutable ?? false,
-      ...(release.published_at === null ? {} : {published_at: release.published_at}),
-      assets: verified.map(({asset, assets, level}) => lockedAsset(asset, assets, level)),
-    }
-  }
 }
 
-type VerifiedFile = {
-  readonly asset: ReleaseAsset
-  /** The file, then the program that was taken out of it. */
-  readonly assets: readonly VerifiedAsset[]
-  readonly facts: readonly Fact[]
-  readonly level: IntegrityLevel
-}
-
-function lockedAsset(
-  asset: ReleaseAsset,
-  [file, member]: readonly VerifiedAsset[],
-  level: IntegrityLevel,
-): JsonObject {
-  if (file === undefined) throw new RelError('internal_error', 'a verified file is missing')
-  return {
-    arch: file.arch,
-    name: asset.name,
-    id: asset.id,
-    size: file.size,
-    sha256: file.sha256,
-    digest: asset.digest ?? null,
-    updated_at: asset.updated_at,
-    level,
-    ...(member === undefined ? {} : {member: {name: member.name, sha256: member.sha256}}),
-  }
+/** Refuses with tag_moved: the plan was made, and perhaps approved, for another commit. */
+function checkUnmoved({tag, commit = ''}: Candidate, target: TagTarget): void {
+  if (commit === '' || commit === target.commit) return
+  throw new RelError('tag_moved', `tag ${tag} was at ${commit} and is now at ${target.commit}`)
 }
 
 function candidateOf(version: string, release: Release): Candidate {
