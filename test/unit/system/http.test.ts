@@ -1,6 +1,9 @@
+import {execFileSync} from 'node:child_process'
 import {createHash} from 'node:crypto'
 import {readdirSync, readFileSync, statSync, writeFileSync} from 'node:fs'
 import type {ServerResponse} from 'node:http'
+import {createServer as createHttpsServer} from 'node:https'
+import type {AddressInfo} from 'node:net'
 import {join} from 'node:path'
 import {gzipSync} from 'node:zlib'
 import {test} from 'uvu'
@@ -15,6 +18,7 @@ import {
   shownUrl,
 } from '../../../src/system/http-rules.ts'
 import {type LoopbackServer, loopbackServer} from '../../support/http/loopback-server.ts'
+import {needs} from '../../support/needs.ts'
 import {rejectsCode, throwsCode} from '../../support/rejects.ts'
 import {temporaryFolder} from '../../support/tmp.ts'
 
@@ -335,6 +339,26 @@ test('nobody listening, and nobody speaking HTTP', async () => {
     },
   )
 })
+
+if (needs('openssl'))
+  test('a certificate that nobody trusted has issued is refused, and not retried', async () => {
+    const folder = temporaryFolder()
+    const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
+    const subject = ['-subj', '/CN=localhost', '-days', '2', '-nodes']
+    const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256']
+    const args = ['req', '-x509', ...kind, ...subject, '-keyout', key, '-out', cert]
+    execFileSync('openssl', args, {stdio: 'ignore'})
+    let connections = 0
+    const options = {key: readFileSync(key), cert: readFileSync(cert)}
+    const server = createHttpsServer(options, (_request, response) => response.end('secret'))
+    server.on('connection', () => connections++)
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const {port} = server.address() as AddressInfo
+    const url = `https://localhost:${port}/`
+    await rejectsCode(() => client().http.send({url}), 'http_certificate_refused')
+    assert.is(connections, 1)
+    await new Promise((resolve) => server.close(resolve))
+  })
 
 test('addresses with passwords or of other kinds are not asked', async () => {
   await rejectsCode(() => client().http.send({url: 'http://a:b@127.0.0.1/'}), 'usage_invalid')
