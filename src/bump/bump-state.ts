@@ -23,6 +23,8 @@ export type BumpState = BumpRequest & {
   /** Seconds since the epoch: dates of the commit, the lock and the evidence. */
   readonly started: number
   readonly base: Base
+  /** SHA-256 of the playbook as it was read. */
+  readonly playbookSha256: string
   /** Name of the remote that the branch goes to. */
   readonly remote: string
   readonly old: string

@@ -20,6 +20,9 @@ const line = z
   .max(200)
   .regex(/^[^\p{Cc}]*$/u)
 
+/** No dash first, nothing that git or a shell reads. */
+const branchName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$/)
+
 const inputSchema = z.strictObject({
   pattern: z.string().min(1).max(500).describe('Regular expression the whole value must match.'),
   example: line.describe('A value that fits, for error messages and questions.'),
@@ -47,14 +50,18 @@ const vendorSchema = z.strictObject({
 })
 
 const changeSchema = z.strictObject({
-  base: z.string().min(1).max(200).describe('Branch that a bump starts from and goes into.'),
+  base: branchName.describe('Branch that a bump starts from and goes into.'),
   branch: z
     .string()
     .min(1)
     .max(200)
     .default('bump/{item}-{new}')
     .describe('Branch that a bump makes; {item}, {old} and {new} are replaced.'),
-  remote: z.string().min(1).max(100).default('origin'),
+  remote: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/)
+    .default('origin')
+    .describe('Name of a remote, not its address.'),
   tag: z
     .enum(['never', 'always', 'critical'])
     .default('never')

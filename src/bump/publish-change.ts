@@ -62,7 +62,7 @@ export async function pushBranch(git: Git, remote: string, change: Publication):
   const seen = await remoteAt(git, remote, ref)
   if (seen === commit) return
   if (seen !== '') {
-    await git.text(['fetch', '--quiet', '--no-tags', '--no-write-fetch-head', remote, seen], {
+    await git.text(['fetch', '--quiet', '--no-tags', '--no-write-fetch-head', '--', remote, seen], {
       code: 'push_failed',
     })
     if (!(await isOwn(git, seen, change))) throw taken(branch, `on ${remote}`)

@@ -1,6 +1,7 @@
 import {rmSync} from 'node:fs'
 import {RelError} from '../system/error.ts'
 import type {Git} from '../system/git.ts'
+import {sha256Hex} from '../system/hash.ts'
 import {takeLock} from './bump-lock.ts'
 import type {BumpRequest, BumpState} from './bump-state.ts'
 import {
@@ -16,6 +17,7 @@ import {
 import type {BumpEvidence} from './evidence.ts'
 import {bumpPaths, readJournal, removeJournal, writeJournal} from './journal.ts'
 import {type BumpPlan, currentVersion} from './plan.ts'
+import type {Playbook} from './playbook.ts'
 import {filesAt, loadBase, refAt, removeRef} from './repository.ts'
 
 /** What a bump would do: nothing of it was written. */
@@ -56,12 +58,23 @@ export async function startBump(request: BumpRequest, context: StepContext): Pro
   })
 }
 
-/** Goes on where a bump was interrupted. Refuses with bump_not_running and as the steps do. */
+/**
+ * Goes on where a bump was interrupted. Refuses with bump_not_running, playbook_changed, and as the
+ * steps do.
+ */
 export async function resumeBump(item: string, context: StepContext): Promise<BumpState> {
   const {git} = context.world
   return locked(git, item, async () => {
     const state = readJournal(git, item)
     if (state === undefined) throw notRunning(item)
+    if (state.playbookSha256 !== digestOf(context.playbook))
+      throw new RelError(
+        'playbook_changed',
+        `the playbook of ${item} changed since its bump began`,
+        {
+          hint: `rel bump abort ${item}, then bump it again`,
+        },
+      )
     return finish(state, context)
   })
 }
@@ -138,6 +151,7 @@ async function begin(request: BumpRequest, context: StepContext): Promise<BumpSt
     ...request,
     started: world.now,
     base,
+    playbookSha256: digestOf(playbook),
     remote: playbook.change.remote,
     old: currentVersion(playbook, files),
     done: [],
@@ -145,6 +159,10 @@ async function begin(request: BumpRequest, context: StepContext): Promise<BumpSt
     warnings: [],
     artifacts: [],
   }
+}
+
+function digestOf(playbook: Playbook): string {
+  return sha256Hex(JSON.stringify(playbook))
 }
 
 async function finish(start: BumpState, context: StepContext): Promise<BumpState> {

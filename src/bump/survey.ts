@@ -1,6 +1,7 @@
 import {RelError} from '../system/error.ts'
 import type {Git} from '../system/git.ts'
 import type {Drift, Upstream} from '../upstream/upstream.ts'
+import {type LastAudit, readAudits, writeAudits} from './audit-log.ts'
 import {LOCK_FILE, type Lock, type LockEntry, parseLock} from './lock-file.ts'
 import {type CurrentPin, currentPins, currentVersion} from './plan.ts'
 import type {Playbook} from './playbook.ts'
@@ -16,6 +17,7 @@ export type ItemRow = {
   readonly current?: string
   readonly lock?: LockEntry
   readonly latest?: string
+  readonly lastAudit?: LastAudit
   /** True when upstream was asked. */
   readonly isAsked: boolean
   /** Code and message of what went wrong. */
@@ -41,11 +43,13 @@ async function surveyItem(
   open: OpenUpstream | undefined,
 ): Promise<ItemRow> {
   const entry = lock.get(playbook.item)
+  const lastAudit = readAudits(git).get(playbook.item)
   let row: ItemRow = {
     playbook,
     pins: [],
     isAsked: false,
     ...(entry === undefined ? {} : {lock: entry}),
+    ...(lastAudit === undefined ? {} : {lastAudit}),
   }
   try {
     const files = await pinFiles(git, playbook)
@@ -78,10 +82,12 @@ export async function auditItems(
   git: Git,
   playbooks: readonly Playbook[],
   open: OpenUpstream,
+  now: number,
 ): Promise<readonly AuditRow[]> {
   const lock = parseLock(await lockText(git))
   const rows: AuditRow[] = []
   for (const playbook of playbooks) rows.push(await auditItem(git, playbook, lock, open))
+  writeAudits(git, new Map(rows.map(({item, verdict}) => [item, {at: now, verdict}])))
   return rows
 }
 

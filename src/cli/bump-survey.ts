@@ -3,6 +3,7 @@ import type {LockEntry} from '../bump/lock-file.ts'
 import {openUpstream} from '../bump/open-upstream.ts'
 import type {Playbook} from '../bump/playbook.ts'
 import {type AuditRow, auditItems, type ItemRow, surveyItems} from '../bump/survey.ts'
+import {systemTime} from '../system/clock.ts'
 import {isErrorCode} from '../system/codes.ts'
 import {RelError} from '../system/error.ts'
 import {openGit} from '../system/git.ts'
@@ -30,7 +31,16 @@ function opener() {
     openUpstream(playbook, world, locked)
 }
 
-function itemJson({playbook, pins, current, lock, latest, isAsked, problem}: ItemRow): JsonObject {
+function itemJson({
+  playbook,
+  pins,
+  current,
+  lock,
+  latest,
+  lastAudit,
+  isAsked,
+  problem,
+}: ItemRow): JsonObject {
   return {
     item: playbook.item,
     title: playbook.title,
@@ -40,13 +50,14 @@ function itemJson({playbook, pins, current, lock, latest, isAsked, problem}: Ite
     minimum: playbook.verify.min,
     level: lock?.level ?? null,
     verified_at: lock?.verifiedAt ?? null,
+    last_audit: lastAudit ?? null,
     asked: isAsked,
     latest: latest ?? null,
     problem: problem ?? null,
   }
 }
 
-function itemLines({playbook, pins, current, lock, latest, isAsked}: ItemRow): string[] {
+function itemLines({playbook, pins, current, lock, latest, lastAudit, isAsked}: ItemRow): string[] {
   const newest = isAsked
     ? latest === undefined
       ? 'newest of its line'
@@ -54,8 +65,12 @@ function itemLines({playbook, pins, current, lock, latest, isAsked}: ItemRow): s
     : 'upstream not asked'
   const level =
     lock === undefined ? 'never verified' : `${lock.level}, verified ${day(lock.verifiedAt)}`
+  const audit =
+    lastAudit === undefined
+      ? 'never audited here'
+      : `audited ${day(lastAudit.at)}: ${lastAudit.verdict}`
   return [
-    `${playbook.item} ${current ?? '(pin not found)'}: ${newest}; ${level}, ${playbook.verify.min} demanded`,
+    `${playbook.item} ${current ?? '(pin not found)'}: ${newest}; ${level}, ${playbook.verify.min} demanded; ${audit}`,
     ...pins.map(({file, line}) => `  ${file}:${line}`),
   ]
 }
@@ -69,7 +84,7 @@ export async function auditPins(item: string | undefined): Promise<Outcome> {
   const git = await openGit(process.cwd())
   const playbooks = loadPlaybooks(git.root)
   const chosen = item === undefined ? playbooks : [playbookOf(playbooks, item)]
-  const rows = await auditItems(git, chosen, opener())
+  const rows = await auditItems(git, chosen, opener(), systemTime())
   const failure = failureOf(rows)
   return {
     result: {items: rows.map(auditJson)},

@@ -101,5 +101,7 @@ function environment(env: Environment): Record<string, string> {
     GIT_TERMINAL_PROMPT: '0',
     GIT_OPTIONAL_LOCKS: '0',
     GIT_EDITOR: 'true',
+    // a path of a playbook is a path, never a pattern
+    GIT_LITERAL_PATHSPECS: '1',
   }
 }

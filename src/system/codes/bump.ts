@@ -163,6 +163,12 @@ export const bumpCodes = {
     cause: 'Nothing is to be resumed or taken back.',
     fix: 'Start one with rel bump ITEM NEW=VERSION.',
   },
+  playbook_changed: {
+    exit: 'conflict',
+    title: 'the playbook changed while the bump was interrupted',
+    cause: 'Steps that are over were done by other rules than those that would follow.',
+    fix: 'rel bump abort ITEM, then start again.',
+  },
   journal_damaged: {
     exit: 'local',
     title: 'the journal of a bump is not as it was written',
