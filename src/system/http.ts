@@ -6,7 +6,7 @@ export type Http = {
   /**
    * One exchange with redirects, retries and revalidation done. Any status below 500 is an answer,
    * also 404. Refuses with http_unreachable, http_timeout, http_truncated, http_server_error,
-   * http_malformed, http_too_large, http_redirect_refused, rate_limited.
+   * http_malformed, http_too_large, http_certificate_refused, http_redirect_refused, rate_limited.
    */
   send(request: HttpRequest): Promise<HttpResponse>
   /**

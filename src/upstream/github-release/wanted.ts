@@ -77,9 +77,9 @@ function checkPresent(
     .map((names) => names.join(' or '))
   const all = [...new Set([...missing, ...companions])]
   if (all.length === 0) return
-  const near = missing.flatMap((name) => nearestNames(name, there, wanted))
+  const near = [...new Set(missing.flatMap((name) => nearestNames(name, there, wanted)))]
   throw isYoung(config, release, now) || isUploading(release, all)
-    ? incomplete(release, all, now)
+    ? incomplete(release, all, near, now)
     : renamed(release, all, near)
 }
 
@@ -114,13 +114,18 @@ function nearestNames(
     .map(({other}) => other)
 }
 
-function incomplete(release: Release, missing: readonly string[], now: number): RelError {
+function incomplete(
+  release: Release,
+  missing: readonly string[],
+  near: readonly string[],
+  now: number,
+): RelError {
   const published = publishedAt(release)
   const minutes = published === undefined ? undefined : Math.floor((now - published) / 60)
   const age = minutes === undefined ? 'of unknown age' : `published ${duration(minutes)} ago`
   const message = `release ${release.tag_name}, ${age}, has no ${missing.join(', ')} yet`
-  return new RelError('release_incomplete', message, {
-    details: {missing, ...(minutes === undefined ? {} : {age_minutes: minutes})},
+  return new RelError('release_incomplete', message + shownNearest(near), {
+    details: {missing, nearest: near, ...(minutes === undefined ? {} : {age_minutes: minutes})},
   })
 }
 
@@ -129,10 +134,14 @@ function duration(minutes: number): string {
 }
 
 function renamed(release: Release, missing: readonly string[], near: readonly string[]): RelError {
-  const shown = [...new Set(near)].map((name) => JSON.stringify(name.slice(0, 120)))
-  const hint = shown.length === 0 ? '' : `, nearest: ${shown.join(', ')}`
-  const message = `release ${release.tag_name} has no ${missing.join(', ')}${hint}`
-  return new RelError('asset_missing', message, {details: {missing, nearest: [...new Set(near)]}})
+  const message = `release ${release.tag_name} has no ${missing.join(', ')}${shownNearest(near)}`
+  return new RelError('asset_missing', message, {details: {missing, nearest: near}})
+}
+
+/** Names of upstream are a stranger's: quoted and short. */
+function shownNearest(names: readonly string[]): string {
+  const shown = names.map((name) => JSON.stringify(name.slice(0, 120)))
+  return shown.length === 0 ? '' : `, nearest: ${shown.join(', ')}`
 }
 
 /**
