@@ -70,8 +70,16 @@ export function octokitError(error: unknown, what: string): RelError {
   if (cause instanceof RelError) return cause
   if (typeof status !== 'number')
     return new RelError('internal_error', `${what} failed`, {cause: error})
-  const code = codeOf(status)
-  return new RelError(code, `${what}: answered ${status}`, {details: {status}})
+  if (status === 403 && isSecondaryLimit(error))
+    return new RelError('rate_limited', `${what}: too many requests in a short time, wait a minute`)
+  return new RelError(codeOf(status), `${what}: answered ${status}`, {details: {status}})
+}
+
+/** GitHub's secondary limit may come without Retry-After: the page it refers to tells it apart. */
+function isSecondaryLimit(error: unknown): boolean {
+  const {response} = error as {response?: {data?: {documentation_url?: unknown}}}
+  const page = response?.data?.documentation_url
+  return typeof page === 'string' && page.includes('rate-limit')
 }
 
 function codeOf(status: number): 'http_not_found' | 'http_unauthorised' | 'http_refused' {

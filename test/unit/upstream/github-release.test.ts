@@ -250,6 +250,18 @@ test('rate limited: temporary, and says when', () =>
     assert.match(refusal.message, 'in 20 min')
   }))
 
+test('a secondary limit without a time is told from a token without rights', () =>
+  withTraefik({}, async (fake) => {
+    const page = 'https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api'
+    for (const [body, code] of [
+      [{message: 'wait', documentation_url: page}, 'rate_limited'],
+      [{message: 'no', documentation_url: 'https://docs.github.com/rest'}, 'http_unauthorised'],
+    ] as const) {
+      fake.fail({path: /releases\/tags/, kind: 'answer', answer: {status: 403, body}})
+      await rejectsCode(() => traefik(fake).find('v3.3.5'), code)
+    }
+  }))
+
 test('an unknown token is refused, and is in no message', () =>
   withTraefik({}, async (fake) => {
     const token = 'ghp_unknown_and_secret'
