@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import {connect, createServer, type Socket} from 'node:net'
-import {join} from 'node:path'
+import {join, resolve} from 'node:path'
 import type {Duplex} from 'node:stream'
 import {gunzipSync} from 'node:zlib'
 import {RelError} from '../system/error.ts'
@@ -69,7 +69,8 @@ export type BootResult = GateResult & {readonly release?: string; readonly secs?
  * machine or the firmware is not there. Throws usage_invalid, file_missing, file_too_large and so on
  * for what cannot be tried at all.
  */
-export async function bootSmoke(spec: BootSpec, world: GateWorld): Promise<BootResult> {
+export async function bootSmoke(asked: BootSpec, world: GateWorld): Promise<BootResult> {
+  const spec = {...asked, boot: absolute(asked.boot)}
   checkBootSpec(spec)
   const release = spec.release ?? releaseOfKernel(spec)
   if (release instanceof RelError)
@@ -91,6 +92,14 @@ export async function bootSmoke(spec: BootSpec, world: GateWorld): Promise<BootR
     rmSync(folder, {recursive: true, force: true})
     forget()
   }
+}
+
+/** QEMU runs in another folder; and a path that begins with a dash would be an option of it. */
+function absolute(boot: BootSpec['boot']): BootSpec['boot'] {
+  if (boot.kind === 'disk') return {...boot, image: resolve(boot.image)}
+  const {kernel, initrd, dtb} = boot
+  const tree = dtb === undefined ? {} : {dtb: resolve(dtb)}
+  return {...boot, kernel: resolve(kernel), initrd: resolve(initrd), ...tree}
 }
 
 function wantedOf(spec: BootSpec, release: string | undefined): BootWanted {
@@ -255,7 +264,7 @@ async function watchBoot(
     onOutput: (stream, bytes) => {
       if (stream === 'stderr') {
         said.write(bytes)
-        seen.complaint ||= firstLine(bytes)
+        seen.complaint = (seen.complaint + bytes.toString('latin1')).slice(0, 1024)
         return undefined
       }
       const fits = serial.write(bytes)
@@ -267,7 +276,7 @@ async function watchBoot(
     },
   }).finally(() => ended.abort())
   said.write(`${JSON.stringify(end)}\n`)
-  return {...seen, end: endOf(end), complaint: seen.complaint || complaintOf(end)}
+  return {...seen, end: endOf(end), complaint: firstLine(seen.complaint) || complaintOf(end)}
 }
 
 function endOf(end: ProgramEnd): BootEnd {
@@ -357,8 +366,8 @@ function environment({path}: GateWorld, folder: string): Record<string, string> 
   return {PATH: path, HOME: folder, TMPDIR: folder, LC_ALL: 'C'}
 }
 
-function firstLine(bytes: Buffer): string {
-  const [line = ''] = bytes.toString('latin1').trim().split('\n')
+function firstLine(text: string): string {
+  const [line = ''] = text.trim().split('\n')
   return line.replace(/[^\x20-\x7e]+/g, ' ').slice(0, 200)
 }
 

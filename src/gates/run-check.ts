@@ -1,5 +1,5 @@
 import {chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, statSync} from 'node:fs'
-import {join} from 'node:path'
+import {basename, join} from 'node:path'
 import {RelError} from '../system/error.ts'
 import {fileError} from '../system/files.ts'
 import {trackLeftover} from '../system/leftovers.ts'
@@ -13,6 +13,8 @@ export type RunSpec = {
   readonly gate: string
   /** The program; it need not be executable, since a copy is run. */
   readonly file: string
+  /** What it is called when it runs; that of the file when not given. k3s and busybox look at it. */
+  readonly name?: string
   readonly machine: ElfMachine
   readonly args: readonly string[]
   /** Text that the output must have as whole words, such as the new version. */
@@ -52,9 +54,9 @@ export async function runCheck(spec: RunSpec, world: GateWorld): Promise<GateRes
   const folder = mkdtempSync(join(world.scratch, 'rel-run-'))
   const forget = trackLeftover(folder)
   try {
-    const program = executableCopy(file, folder)
+    const program = executableCopy(file, spec.name ?? basename(file), folder)
     const sandbox = await sandboxWords(world)
-    const home = join(folder, 'empty')
+    const home = join(folder, 'home')
     mkdirSync(home)
     world.report?.(`running the program for ${machine}, at most ${spec.timeoutSecs} s`)
     const {end, text, log} = await runLogged(
@@ -102,8 +104,11 @@ function emulatorOf(machine: ElfMachine, path: string): readonly string[] | unde
 }
 
 /** A copy: the content cache is read-only, and what a program does to its own file is lost. */
-function executableCopy(file: string, folder: string): string {
-  const copy = join(folder, 'program')
+function executableCopy(file: string, name: string, folder: string): string {
+  if (!/^[\w.+-]+$/.test(name) || /^\.*$/.test(name))
+    throw new RelError('usage_invalid', `${name} is no name for a program`)
+  mkdirSync(join(folder, 'bin'))
+  const copy = join(folder, 'bin', name)
   try {
     copyFileSync(file, copy)
     chmodSync(copy, 0o500)

@@ -95,6 +95,15 @@ test('the program sees no variable of ours, an empty folder, and no network', as
   }
 })
 
+test('a program runs under its own name, or under the given one', async () => {
+  const file = script('tool-1.2', 'basename "$0"')
+  const run = {...base, file, args: []}
+  assert.is((await runCheck({...run, expect: 'tool-1.2'}, world)).verdict, 'passed')
+  assert.is((await runCheck({...run, name: 'k3s', expect: 'k3s'}, world)).verdict, 'passed')
+  for (const name of ['', '..', 'a/b', '../x'])
+    await rejectsCode(() => runCheck({...run, name, expect: 'x'}, world), 'usage_invalid')
+})
+
 test('what a program leaves running ends with it', async () => {
   const file = script('program', 'sleep 987 & echo end')
   const result = await runCheck({...base, file, args: [], expect: 'end'}, world)
