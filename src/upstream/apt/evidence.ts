@@ -1,3 +1,4 @@
+import type {ErrorCode} from '../../system/codes.ts'
 import {RelError} from '../../system/error.ts'
 import type {JsonObject, JsonValue} from '../../system/json.ts'
 import {type Drift, type Fact, type IntegrityLevel, integrityLevels} from '../upstream.ts'
@@ -58,7 +59,7 @@ export function driftOf(
   locked: JsonValue | undefined,
   seen: readonly JsonObject[],
   key: readonly string[],
-  {code, goneCode}: {readonly code: string; readonly goneCode: string},
+  {code, goneCode}: {readonly code: ErrorCode; readonly goneCode: ErrorCode},
 ): readonly Drift[] {
   if (!Array.isArray(locked))
     throw new RelError('upstream_answer_malformed', 'the lock has no list of what was verified')

@@ -105,8 +105,8 @@ class KernelUpstream implements Upstream {
   async audit(_version: string, lock: VerifiedVersion['lock']): Promise<readonly Drift[]> {
     const {suites, packages} = await this.#archive()
     const seen = packages.map((entry) => packageLock(entry, this.#config.arch))
-    const replaced = {code: 'apt_imageDebreplaced', goneCode: 'apt_imageDebmissing'}
-    const changed = {code: 'snapshot_changed', goneCode: 'snapshot_changed'}
+    const replaced = {code: 'apt_package_replaced', goneCode: 'apt_package_missing'} as const
+    const changed = {code: 'snapshot_changed', goneCode: 'snapshot_changed'} as const
     return [
       ...(this.#config.snapshot === undefined
         ? []
@@ -168,7 +168,10 @@ class KernelUpstream implements Upstream {
     const banner = kernelBanner(bytes)
     checkKernelBanner(banner, release.text, image.version, this.#config.distribution)
     const kept = this.#world.cache.add(bytes)
-    return {asset: {arch: `${this.#config.arch}-vmlinuz`, name, level: archiveLevel, ...kept}, banner}
+    return {
+      asset: {arch: `${this.#config.arch}-vmlinuz`, name, level: archiveLevel, ...kept},
+      banner,
+    }
   }
 }
 

@@ -93,8 +93,8 @@ class SnapshotUpstream implements Upstream {
   async audit(version: string, lock: VerifiedVersion['lock']): Promise<readonly Drift[]> {
     const suites = await this.#at(version)
     const found = await this.#packages(suites)
-    const changed = {code: 'snapshot_changed', goneCode: 'snapshot_changed'}
-    const replaced = {code: 'apt_package_replaced', goneCode: 'apt_package_missing'}
+    const changed = {code: 'snapshot_changed', goneCode: 'snapshot_changed'} as const
+    const replaced = {code: 'apt_package_replaced', goneCode: 'apt_package_missing'} as const
     const packages = found.map(({entry, arch}) => packageLock(entry, arch))
     return [
       ...driftOf(lock.suites, suites.map(suiteLock), ['suite'], changed),
