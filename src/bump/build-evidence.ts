@@ -49,9 +49,10 @@ export function buildEvidence(
   }
 }
 
-function withoutPaths(result: GateResult): GateResult {
-  const logs = result.logs.map(({path, sha256}) => ({path: path.split('/').at(-1) ?? '', sha256}))
-  return {...result, logs}
+/** What a gate decided, without places of this machine and measures that differ by run. */
+function withoutPaths({gate, verdict, code, summary, caveats, logs}: GateResult): GateResult {
+  const named = logs.map(({path, sha256}) => ({path: path.split('/').at(-1) ?? '', sha256}))
+  return {gate, verdict, ...(code === undefined ? {} : {code}), summary, caveats, logs: named}
 }
 
 /** Waivers stand for as long as the pin does: 90 days, then an audit asks again. */

@@ -26,6 +26,7 @@ import type {Playbook} from './playbook.ts'
 import type {GateSpec} from './playbook-gates.ts'
 import {
   checkBranch,
+  checkTag,
   hasRemote,
   placeBranch,
   placeTag,
@@ -113,6 +114,7 @@ async function edit(state: BumpState, context: StepContext) {
   const {plan, before} = await planOf(state, context)
   await checkOthers(state, context, before, plan)
   await checkBranch(git, {item: state.item, base: state.base.branch, branch: plan.branch})
+  if (plan.tag !== undefined) await checkTag(git, plan.tag)
   const {index} = pathsOf(state, context)
   const tree = await writeTree(git, {from: state.base.tree, files: plan.files, index})
   return {tree, branch: plan.branch, ...(plan.tag === undefined ? {} : {tag: plan.tag})}

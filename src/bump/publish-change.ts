@@ -111,6 +111,12 @@ async function push(
   throw gitFailure('push_failed', 'push', stderr)
 }
 
+/** That nothing has the tag's name yet. Refuses with tag_taken. */
+export async function checkTag(git: Git, tag: string): Promise<void> {
+  if ((await refAt(git, `refs/tags/${tag}`)) !== undefined)
+    throw new RelError('tag_taken', `there is a tag ${tag} already`)
+}
+
 /** Sets a tag. Refuses with tag_taken what is on another commit. */
 export async function placeTag(git: Git, tag: string, commit: string): Promise<void> {
   const at = await refAt(git, `refs/tags/${tag}`)

@@ -97,11 +97,13 @@ async function bootGateOf(
   const {bootSmoke} = await import('../gates/boot-smoke.ts')
   const {machine, heartbeat, ssh, timeout_secs: timeoutSecs, release} = spec
   const gate = `boot_smoke ${machine}`
-  const boot = bootOf(spec, (path) => join(context.folder, path))
+  const boot = bootOf(spec, context)
   if (boot === undefined)
-    return unavailable(gate, 'the playbook names neither a disk nor a kernel with its initrd')
-  const wanted = release === undefined ? {} : {release: withVersions(release, context)}
-  return bootSmoke({gate, machine, boot, heartbeat, ssh, timeoutSecs, ...wanted}, world)
+    return unavailable(gate, 'there is neither a disk, nor a kernel with its initrd, to boot')
+  const wanted =
+    release ?? (spec.kernel === undefined && spec.disk === undefined ? '{new}' : undefined)
+  const says = wanted === undefined ? {} : {release: withVersions(wanted, context)}
+  return bootSmoke({gate, machine, boot, heartbeat, ssh, timeoutSecs, ...says}, world)
 }
 
 async function reproducibleOf(
@@ -117,10 +119,13 @@ async function reproducibleOf(
   return reproducible({gate: 'reproducible', ...build}, world)
 }
 
-function bootOf({disk, kernel, initrd}: Spec<'boot_smoke'>, inside: (path: string) => string) {
-  if (disk !== undefined) return {kind: 'disk' as const, image: inside(disk)}
-  if (kernel === undefined || initrd === undefined) return undefined
-  return {kind: 'kernel' as const, kernel: inside(kernel), initrd: inside(initrd)}
+/** The kernel is the one of the playbook, or the one that the upstream took out of its package. */
+function bootOf({disk, kernel, initrd}: Spec<'boot_smoke'>, {folder, assets}: GateContext) {
+  if (disk !== undefined) return {kind: 'disk' as const, image: join(folder, disk)}
+  const verified = assets.find(({arch}) => arch.endsWith('-vmlinuz'))?.path
+  const image = kernel === undefined ? verified : join(folder, kernel)
+  if (image === undefined || initrd === undefined) return undefined
+  return {kind: 'kernel' as const, kernel: image, initrd: join(folder, initrd)}
 }
 
 /** A log from hardware is taken on the word of who signs the change off. */

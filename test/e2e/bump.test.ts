@@ -1,5 +1,5 @@
 import {spawnSync} from 'node:child_process'
-import {chmodSync, mkdirSync, writeFileSync} from 'node:fs'
+import {chmodSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
@@ -311,6 +311,35 @@ for (const [name, code, arrange, next] of refusals)
     assert.is(all.forge.open.size, 0)
     assert.is(all.repository.git('for-each-ref', 'refs/rel'), '')
   })
+
+test('a tag that is there already is refused before anything is done', async () => {
+  const {repository, context} = await sample()
+  repository.git('tag', 'traefik-v3.3.5')
+  const before = personalState(repository)
+  const critical = request('v3.3.5', {critical: true})
+  await rejectsCode(() => startBump(critical, context), 'tag_taken')
+  assert.equal(personalState(repository), before)
+})
+
+test('a bump that was interrupted does not go on by another playbook', async () => {
+  const {repository, context} = await sample()
+  repository.git('remote', 'set-url', 'origin', join(repository.root, 'nowhere'))
+  await rejectsCode(() => startBump(request(), context), 'push_failed')
+  const playbook = {...context.playbook, title: 'another'}
+  await rejectsCode(() => resumeBump('traefik', {...context, playbook}), 'playbook_changed')
+  await abortBump('traefik', context.world.git)
+})
+
+test('a journal that was edited is refused, and can be aborted', async () => {
+  const {repository, context} = await sample()
+  repository.git('remote', 'set-url', 'origin', join(repository.root, 'nowhere'))
+  await rejectsCode(() => startBump(request(), context), 'push_failed')
+  const path = join(repository.root, '.git/rel/bump/traefik.json')
+  writeFileSync(path, readFileSync(path, 'utf8').replace('v3.3.4', 'v3.3.3'))
+  await rejectsCode(() => resumeBump('traefik', context), 'journal_damaged')
+  await abortBump('traefik', context.world.git)
+  await rejectsCode(() => resumeBump('traefik', context), 'bump_not_running')
+})
 
 test('a playbook that asks for a sign-off asks before anything is fetched', async () => {
   const {repository} = await sample()
