@@ -22,6 +22,14 @@ const httpUrl = z
   .url({protocol: /^https?$/})
   .max(1024)
   .refine((url) => !/[?#@]/.test(url), 'has a user, a query or a fragment')
+  .refine(isPrivate, 'is not https, which only this machine itself may be asked without')
+/** Without https everybody on the way could answer, and read the token. */
+function isPrivate(url: string): boolean {
+  if (!URL.canParse(url)) return false
+  const {protocol, hostname} = new URL(url)
+  return protocol === 'https:' || ['127.0.0.1', 'localhost', '[::1]'].includes(hostname)
+}
+
 const arch = z
   .string()
   .regex(/^[a-z0-9_]{1,20}$/)

@@ -360,6 +360,20 @@ if (needs('openssl'))
     await new Promise((resolve) => server.close(resolve))
   })
 
+test('a proxy that was handed in is used, and NO_PROXY is obeyed', () =>
+  withServer(
+    (request, response) => response.end(`asked for ${request.url}`),
+    async ({url}) => {
+      const cache = new ContentCache(temporaryFolder())
+      const {host} = new URL(url)
+      const proxyEnv = {HTTP_PROXY: url, NO_PROXY: host}
+      const http = makeHttp({cache, userAgent: 'rel-test', proxyEnv})
+      const through = await http.send({url: 'http://upstream.invalid/file'})
+      assert.is(through.body.toString(), 'asked for http://upstream.invalid/file')
+      assert.is((await http.send({url: `${url}/direct`})).body.toString(), 'asked for /direct')
+    },
+  ))
+
 test('addresses with passwords or of other kinds are not asked', async () => {
   await rejectsCode(() => client().http.send({url: 'http://a:b@127.0.0.1/'}), 'usage_invalid')
   await rejectsCode(() => client().http.send({url: 'file:///etc/passwd'}), 'usage_invalid')

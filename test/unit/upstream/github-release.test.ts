@@ -618,6 +618,27 @@ test('a digest that GitHub adds later is no replacement, another one is', () =>
     assert.is((await traefik(fake).audit('v3.3.5', lock))[0]?.code, 'asset_replaced')
   }))
 
+const base = {kind: 'github_release', repository: 'o/r', assets: [{arch: 'amd64', name: 'a'}]}
+const badConfigs: Readonly<Record<string, object>> = {
+  'an unknown key': {assest: []},
+  'no owner': {repository: 'traefik'},
+  'a repository that is a path': {repository: 'o/..'},
+  'an asset name with a slash': {assets: [{arch: 'amd64', name: 'a/b'}]},
+  'an unknown placeholder': {assets: [{arch: 'amd64', name: '{arch}'}]},
+  'a member that climbs out': {assets: [{arch: 'amd64', name: 'a', member: '../a'}]},
+  'an absolute member': {assets: [{arch: 'amd64', name: 'a', member: '/a'}]},
+  'no assets': {assets: []},
+  'a tag without the version': {tag: 'latest'},
+  'an interface without https': {api_url: 'http://ghe.example'},
+  'an interface with a password': {api_url: 'https://a:b@ghe.example'},
+  'a second origin without https': {second_origin: {url: 'http://second.example/{name}'}},
+}
+for (const [name, change] of Object.entries(badConfigs))
+  test(`a playbook with ${name} is refused`, () => {
+    assert.ok(githubReleaseSchema.safeParse(base).success)
+    assert.not.ok(githubReleaseSchema.safeParse({...base, ...change}).success)
+  })
+
 test('a tag that moves between plan and verification is refused', () =>
   withTraefik({}, async (fake) => {
     const candidate = await traefik(fake).find('v3.3.5')
