@@ -11,16 +11,14 @@ export type UpstreamWorld = {
   readonly cache: ContentCache
   /** Seconds since the epoch. */
   readonly now: number
-  /** For GitHub; more requests an hour, and private repositories. */
-  readonly githubToken?: string
+  /** The token of an API, where there is one: more requests an hour, and private repositories. */
+  tokenFor(apiUrl: string): string | undefined
 }
 
-/**
- * The upstream that a playbook names; `locked` is what the lock file knows of the item.
- */
+/** The upstream that a playbook names; `locked` is what the lock file knows of the item. */
 export async function openUpstream(
   playbook: Playbook,
-  {http, cache, now, githubToken}: UpstreamWorld,
+  {http, cache, now, tokenFor}: UpstreamWorld,
   locked?: LockEntry,
 ): Promise<Upstream> {
   const {upstream: config} = playbook
@@ -33,7 +31,7 @@ export async function openUpstream(
         http,
         cache,
         now,
-        token: githubToken,
+        token: tokenFor(config.api_url),
         earlier: (version) => (locked?.version === version ? locked.upstream : undefined),
         trustedRoot: () => loadTrustedRoot(undefined),
       })

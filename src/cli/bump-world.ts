@@ -1,6 +1,7 @@
 import {homedir} from 'node:os'
 import {join} from 'node:path'
 import type {StepContext} from '../bump/bump-steps.ts'
+import {githubTokenFor} from '../bump/github-token.ts'
 import {loadPlaybooks, playbookOf} from '../bump/load-playbooks.ts'
 import {openUpstream, type UpstreamWorld} from '../bump/open-upstream.ts'
 import {recordingTape, replayTape, type Tape} from '../bump/recording.ts'
@@ -29,9 +30,8 @@ export type OpenWorld = {
 /** What upstreams and forge are asked through: one client, one cache, the time of now. */
 export function upstreamWorld(env: Environment): UpstreamWorld {
   const cache = new ContentCache(join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'rel'))
-  const githubToken = env.REL_GITHUB_TOKEN || env.GITHUB_TOKEN
   const http = makeHttp({cache, userAgent: 'rel', proxyEnv: env})
-  return {http, cache, now: systemTime(), ...(githubToken ? {githubToken} : {})}
+  return {http, cache, now: systemTime(), tokenFor: (apiUrl) => githubTokenFor(apiUrl, env)}
 }
 
 /** Everything that a bump of an item touches. Refuses as loadPlaybooks and openUpstream do. */
