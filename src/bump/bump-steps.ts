@@ -337,7 +337,10 @@ function messageOf({verified, signOff}: BumpState, plan: BumpPlan): string {
     `Rel-Level: ${verified?.level ?? 'L0'}`,
     ...(signOff === undefined
       ? []
-      : [`Rel-Evidence: sha256:${signOff.evidenceSha256}`, `Rel-Signed-Off-By: ${signOff.keyId}`]),
+      : [
+          `Rel-Evidence: sha256:${signOff.evidenceSha256}`,
+          `Rel-Sign-Off: ${signOff.keyId} ${signOff.signature}`,
+        ]),
   ]
   const body = files.length === 0 ? [] : [files.join('\n'), '']
   return `${[plan.subject, '', ...body, ...trailers].join('\n')}\n`

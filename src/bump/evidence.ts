@@ -41,6 +41,8 @@ export type SignOff = {
   readonly keyId: string
   /** SHA-256 of the evidence that was signed, 64 lower-case hex digits. */
   readonly evidenceSha256: string
+  /** Over the statement of docs/formats/playbook.md: 64 bytes in base64. */
+  readonly signature: string
 }
 
 /**

@@ -38,6 +38,7 @@ export function signOffBy(
       signatures: signatures.map((it) => ({...it})),
     }
     const evidenceSha256 = String((statement as {evidence_sha256?: string}).evidence_sha256)
-    return {by: trust.nameOf(keyId) ?? keyId, keyId, evidenceSha256, envelope}
+    const signature = signatures[0]?.sig ?? ''
+    return {by: trust.nameOf(keyId) ?? keyId, keyId, evidenceSha256, signature, envelope}
   }
 }

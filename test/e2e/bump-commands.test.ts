@@ -2,6 +2,10 @@ import {existsSync, readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
+import type {JsonObject} from '../../src/system/json.ts'
+import {canonicalJson} from '../../src/trust/canonical-json.ts'
+import {checkSignatures} from '../../src/trust/envelope.ts'
+import {readPublicKey} from '../../src/trust/public-key.ts'
 import {
   gitEnv,
   personalState,
@@ -11,6 +15,7 @@ import {
 import {k3sPlaybook, sampleFiles} from '../support/bump/sample.ts'
 import {type FakeGitHub, startFakeGitHub} from '../support/github/fake-github.ts'
 import {syntheticTraefik, traefikChangelog} from '../support/github/upstream-releases.ts'
+import {throwsCode} from '../support/rejects.ts'
 import {type Ran, runRel} from '../support/rel.ts'
 import {temporaryFolder} from '../support/tmp.ts'
 
@@ -158,16 +163,25 @@ test('a sign-off by a named key is in the commit; another key is refused', async
       resultOf(await rel('keys', 'new', name, '--no-passphrase', '--json'))
     const args = ['bump', 'traefik', 'NEW=v3.3.5', '--json']
     assert.is(codeOf(await rel(...args)), 'gate_sign_off_missing')
-    const key = 'engineer'
-    const other = ['--sign-off', key, '--public-key', 'stranger']
+    const other = ['--sign-off', 'engineer', '--public-key', 'stranger']
     const refused = await rel(...args, ...other)
     assert.is(codeOf(refused), 'sign_off_refused', refused.stdout)
     assert.is(repository.git('branch', '--list', 'bump/*'), '')
-    const right = ['--sign-off', key, '--public-key', 'engineer']
+    const right = ['--sign-off', 'engineer', '--public-key', 'engineer']
     resultOf(await rel(...args, ...right))
     const message = repository.git('log', '-1', '--format=%B', 'bump/traefik-v3.3.5')
-    assert.match(message, /^Rel-Evidence: sha256:[0-9a-f]{64}$/m)
-    assert.match(message, /^Rel-Signed-Off-By: [0-9a-f]{64}$/m)
+    const [, digest = ''] = /^Rel-Evidence: sha256:([0-9a-f]{64})$/m.exec(message) ?? []
+    const [, keyid = '', sig = ''] = /^Rel-Sign-Off: ([0-9a-f]{64}) (\S+)$/m.exec(message) ?? []
+    // what anybody who has the public key can check, from the commit alone
+    const signed = {item: 'traefik', old: 'v3.3.4', new: 'v3.3.5', evidence_sha256: digest}
+    const key = readPublicKey(join(repository.root, 'rel.keys/engineer.pub'))
+    const check = (statement: JsonObject) =>
+      checkSignatures('sign-off', canonicalJson(statement), [{keyid, sig}], {
+        keys: [key],
+        threshold: 1,
+      })
+    assert.equal(check(signed).signedBy, [keyid])
+    throwsCode(() => check({...signed, new: 'v3.3.6'}), 'signature_invalid')
     assert.ok(existsSync(join(repository.root, '.git/rel/bump/traefik/evidence/sign-off.json')))
   }, gate)
 })

@@ -356,7 +356,7 @@ test('a waiver needs a sign-off, which covers it', async () => {
   await rejectsCode(() => startBump(waived, {...all.context, world}), 'gate_sign_off_missing')
   const signOff = async (statement: object) => {
     assert.is((statement as {new: string}).new, 'v3.3.5')
-    return {by: 'anna', keyId: 'k', evidenceSha256: 'e', envelope: {}}
+    return {by: 'anna', keyId: 'k', evidenceSha256: 'e', signature: 's', envelope: {}}
   }
   const state = await startBump(waived, {...all.context, world: {...world, signOff}})
   assert.equal(
