@@ -67,8 +67,9 @@ export function probeArchive(nonce: string, handOver: boolean): Buffer {
   return cpioArchive(handOver ? [...entries, flag] : entries)
 }
 
+/** Only what kernels are called: these words end up in reports. */
 const SENTINEL =
-  /REL-BOOT-PROBE nonce=([0-9a-f]{32}) release=(\S{1,128}) machine=(\S{1,32}) init=(yes|no)(?=\s|$)/
+  /REL-BOOT-PROBE nonce=([0-9a-f]{32}) release=([\w.+~-]{1,128}) machine=(\w{1,32}) init=(yes|no)(?=\s|$)/
 
 /** What a line of the console says of a probe: this run's, another one's ('forged'), nothing. */
 export function readSentinel(line: string, nonce: string): ProbeReport | 'forged' | undefined {

@@ -311,7 +311,7 @@ function caveatsOf({machine, boot, heartbeat, ssh}: BootSpec, {release}: BootWan
     `QEMU's ${machine} is not the real board: its devices, boot loader and firmware were not executed`,
     ...(release === undefined ? ['the release of the kernel was not compared with anything'] : []),
     ...(boot.kind === 'kernel' && !heartbeat && !ssh
-      ? ["the initrd's own /init was found but not run"]
+      ? ["the initrd's own /init was looked for but not run"]
       : []),
   ]
 }

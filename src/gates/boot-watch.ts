@@ -44,7 +44,7 @@ export function signOf(line: string, nonce: string): BootSign | undefined {
   if (sentinel !== undefined) return {sign: 'probe', report: sentinel}
   const [sign] = signs.find(([, pattern]) => pattern.test(line)) ?? []
   if (sign !== undefined) return {sign, line: shown(line)}
-  const [, release] = /\bLinux version (\S{1,128}) \(/.exec(line) ?? []
+  const [, release] = /\bLinux version ([\w.+~-]{1,128}) \(/.exec(line) ?? []
   return release === undefined ? undefined : {sign: 'banner', release}
 }
 

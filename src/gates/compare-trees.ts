@@ -36,6 +36,13 @@ export function compareTrees(
   return found
 }
 
+/** True when something at or below `outputs` has another time than all copied files, in seconds. */
+export function hasNewFiles(root: string, outputs: readonly string[], copyTime: number): boolean {
+  return pathsBelow(root, outputs).some(
+    (path) => lstatSync(join(root, path)).mtimeMs !== copyTime * 1000,
+  )
+}
+
 /** Every path at and below `outputs` that exists, folders included; '' is the tree itself. */
 function pathsBelow(root: string, outputs: readonly string[]): string[] {
   const walk = (path: string): string[] => {

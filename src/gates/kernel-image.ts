@@ -39,7 +39,7 @@ function checkSections(bytes: Buffer): void {
 function releaseIn(bytes: Buffer): string | undefined {
   const marker = 'Linux version '
   for (let at = bytes.indexOf(marker); at !== -1; at = bytes.indexOf(marker, at + 1)) {
-    const [, release] = /^(\d\S{0,127}) \(/.exec(ascii(bytes, at + marker.length, 200)) ?? []
+    const [, release] = /^(\d[\w.+~-]{0,127}) \(/.exec(ascii(bytes, at + marker.length, 200)) ?? []
     if (release !== undefined) return release
   }
   return undefined

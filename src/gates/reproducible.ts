@@ -3,7 +3,7 @@ import {dirname, isAbsolute, join, normalize} from 'node:path'
 import {setTimeout as sleep} from 'node:timers/promises'
 import {RelError} from '../system/error.ts'
 import {trackLeftover} from '../system/leftovers.ts'
-import {compareTrees} from './compare-trees.ts'
+import {compareTrees, hasNewFiles} from './compare-trees.ts'
 import {copyTree} from './copy-tree.ts'
 import {EvidenceLog, logName} from './evidence-log.ts'
 import {
@@ -116,7 +116,7 @@ async function buildAndCompare(run: Run): Promise<GateResult> {
   const built = await buildTwice(run, 'real')
   if (built.failure !== undefined)
     return refused(spec.gate, built.failure, {caveats, logs: built.logs})
-  const missing = missingOutput(spec, built.roots)
+  const missing = missingOutput(run, built.roots)
   if (missing !== undefined) return refused(spec.gate, missing, {caveats, logs: built.logs})
   world.report?.('comparing the two results')
   const differences = compareTrees(...built.roots, spec.outputs)
@@ -205,16 +205,16 @@ async function nextSecond(): Promise<void> {
   await sleep(1000 - (Date.now() % 1000))
 }
 
-function missingOutput(
-  {outputs, source}: ReproSpec,
-  roots: readonly [string, string],
-): Refusal | undefined {
+/** A stale result that was copied with the source is none of the build's, however equal. */
+function missingOutput({spec, tools}: Run, roots: readonly [string, string]): Refusal | undefined {
+  const plans = planBuilds(spec, tools)
+  const isMade = (outputs: readonly string[]) =>
+    plans.some((plan, index) => hasNewFiles(roots[index] as string, outputs, plan.fileTime))
   const code = 'repro_output_missing'
-  for (const output of outputs)
-    if (!roots.some((root) => existsSync(join(root, output))))
-      return {code, summary: `the builds made no ${output}`}
-  if (outputs.length > 0 || compareTrees(source, roots[0]).length > 0) return undefined
-  return {code, summary: 'the build changed nothing below its source'}
+  for (const output of spec.outputs)
+    if (!isMade([output])) return {code, summary: `the builds made no ${output}`}
+  if (isMade(spec.outputs)) return undefined
+  return {code, summary: 'the builds made nothing below their source'}
 }
 
 function differencesLog({spec, world}: Run, differences: readonly Difference[]): GateLog {

@@ -17,6 +17,7 @@ const lines: readonly [string, string, BootSign['sign'] | undefined][] = [
   ['a cut proof', sentinel(nonce).slice(0, -9), undefined],
   ['a proof with more behind it', `${sentinel(nonce)}!`, undefined],
   ['a nonce alone', nonce, undefined],
+  ['a release that is markup', sentinel(nonce).replace('6.1.0', '<b>'), undefined],
   ['a panic', '[ 1.2] Kernel panic - not syncing: sysrq triggered crash', 'panic'],
   [
     'a panic for want of an init',

@@ -106,6 +106,11 @@ test('build-manifest.json is named first, whatever else differs', async () => {
   assert.match(result.summary, /^z\/build-manifest\.json has other bytes .*\(and 1 more\)$/)
 })
 
+test('a result that was there before and is made again counts', async () => {
+  const result = await build('echo world >sub/B.txt', {outputs: ['sub/B.txt']})
+  assert.is(result.verdict, 'passed', result.summary)
+})
+
 test('only the named outputs are compared', async () => {
   const script = 'mkdir out tmp; echo same >out/file; date +%s%N >tmp/file'
   assert.is((await build(script, {outputs: ['out']})).verdict, 'passed')
@@ -129,6 +134,7 @@ const failing: readonly [string, string, ErrorCode, Partial<ReproSpec>?][] = [
     'repro_build_failed',
   ],
   ['a build that makes nothing', 'true', 'repro_output_missing'],
+  ['a stale result in the source', 'echo x >out.txt', 'repro_output_missing', {outputs: ['sub']}],
   [
     'a build that makes something else',
     'echo x >out.txt',
