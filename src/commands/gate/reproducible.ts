@@ -54,7 +54,7 @@ export default class GateReproducible extends BaseCommand<typeof GateReproducibl
   }
   static override examples = [
     '<%= config.bin %> gate reproducible -- make image',
-    '<%= config.bin %> gate reproducible --output build/build-manifest.json -- ./build.sh --arch arm64',
+    '<%= config.bin %> gate reproducible --output build/build-manifest.json -- ./build.sh arm64',
     '<%= config.bin %> gate reproducible --keep clock --log evidence -- ./build.sh',
   ]
 
