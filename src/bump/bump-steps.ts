@@ -7,10 +7,9 @@ import type {Git} from '../system/git.ts'
 import {sha256Hex} from '../system/hash.ts'
 import type {JsonValue} from '../system/json.ts'
 import {canonicalJson} from '../trust/canonical-json.ts'
-import {buildEvidence} from './build-evidence.ts'
 import type {BumpState} from './bump-state.ts'
 import type {BumpEvidence} from './evidence.ts'
-import {type BumpPaths, bumpPaths} from './journal.ts'
+import {bumpPaths} from './journal.ts'
 import {LOCK_FILE} from './lock-file.ts'
 import {
   type BumpPlan,
@@ -19,49 +18,32 @@ import {
   checkMove,
   checkOnePin,
   type Files,
-  planBump,
   signOffStatement,
 } from './plan.ts'
 import type {Playbook} from './playbook.ts'
 import type {GateSpec} from './playbook-gates.ts'
-import {
-  checkBranch,
-  checkTag,
-  hasRemote,
-  placeBranch,
-  placeTag,
-  pushBranch,
-  pushTag,
-} from './publish-change.ts'
+import {checkBranch, checkTag} from './publish-change.ts'
+import {branch, commit, dispatch, pullRequest, push, tag} from './publish-steps.ts'
 import {
   addWorkTree,
-  commitTree,
   filesAt,
-  refAt,
   remoteBase,
   removeWorkTree,
   trackedIn,
   writeTree,
 } from './repository.ts'
-import {rollbackPlan, type Trial, tryRollback} from './try-rollback.ts'
+import {
+  evidenceOf,
+  outOfOrder,
+  pathsOf,
+  planOf,
+  type Step,
+  type StepContext,
+  treeOf,
+  trialOf,
+} from './step-context.ts'
+import {rollbackPlan, tryRollback} from './try-rollback.ts'
 import {vendor} from './vendor.ts'
-import type {BumpWorld} from './world.ts'
-
-/** What steps work with beside the state. */
-export type StepContext = {
-  readonly playbook: Playbook
-  /** Playbooks of other items, whose pins must not move. */
-  readonly others: readonly Playbook[]
-  readonly world: BumpWorld
-}
-
-export type Step = {
-  readonly name: string
-  /** What it does, for people. */
-  readonly text: string
-  /** Does it and returns what is new. Can be done again after it was interrupted anywhere. */
-  run(state: BumpState, context: StepContext): Promise<Partial<BumpState>>
-}
 
 /** From here on a refusal keeps what was done, so that `rel bump resume` can go on. */
 export const FIRST_KEPT_STEP = 'branch'
@@ -112,12 +94,25 @@ async function verify(state: BumpState, {playbook, world}: StepContext) {
 async function edit(state: BumpState, context: StepContext) {
   const {git} = context.world
   const {plan, before} = await planOf(state, context)
-  await checkOthers(state, context, before, plan)
-  await checkBranch(git, {item: state.item, base: state.base.branch, branch: plan.branch})
-  if (plan.tag !== undefined) await checkTag(git, plan.tag)
+  await checkChange(state, context, {plan, before})
   const {index} = pathsOf(state, context)
   const tree = await writeTree(git, {from: state.base.tree, files: plan.files, index})
   return {tree, branch: plan.branch, ...(plan.tag === undefined ? {} : {tag: plan.tag})}
+}
+
+/**
+ * What is known of a change before it is written: it moves one pin, and its branch and tag are
+ * free. Refuses with second_pin, branch_taken, tag_taken.
+ */
+export async function checkChange(
+  state: BumpState,
+  context: StepContext,
+  {plan, before}: {readonly plan: BumpPlan; readonly before: Files},
+): Promise<void> {
+  const {git} = context.world
+  await checkOthers(state, context, before, plan)
+  await checkBranch(git, {item: state.item, base: state.base.branch, branch: plan.branch})
+  if (plan.tag !== undefined) await checkTag(git, plan.tag)
 }
 
 async function checkOthers(
@@ -240,33 +235,6 @@ async function oldAssets({old}: BumpState, {playbook, world}: StepContext) {
   return verified.assets
 }
 
-async function trialOf(state: BumpState, context: StepContext) {
-  const {plan} = await planOf(state, context)
-  const paths = pathsOf(state, context)
-  const trial: Trial = {
-    git: context.world.git,
-    playbook: context.playbook,
-    base: state.base,
-    old: state.old,
-    tree: treeOf(state),
-    previous: plan.previous?.version === state.old ? plan.previous.artifacts : [],
-    assets: [],
-    now: state.started,
-    scratch: paths.scratch,
-    log: join(paths.evidence, 'rollback.log'),
-  }
-  return {trial, plan}
-}
-
-/** The evidence as it stands; before a rollback was tried, with the plan of one. */
-export async function evidenceOf(state: BumpState, context: StepContext): Promise<BumpEvidence> {
-  const {plan} = await planOf(state, context)
-  if (state.rollback !== undefined)
-    return buildEvidence(context.playbook, state, plan, state.rollback)
-  const {trial} = await trialOf({...state, tree: state.tree ?? ''}, context)
-  return buildEvidence(context.playbook, state, plan, rollbackPlan(trial, plan.subject))
-}
-
 /** True when a release engineer must sign: the playbook says so, or something was waived. */
 export function needsSignOff({gates}: Playbook, {options}: Pick<BumpState, 'options'>): boolean {
   const asks = gates.some(({uses}) => uses === 'sign_off' || uses === 'hardware_evidence')
@@ -296,6 +264,7 @@ async function signOff(state: BumpState, context: StepContext) {
   return {signOff: signed, gates: [...state.gates, result]}
 }
 
+/** Nobody was named to sign: gate_sign_off_missing. */
 export function signOffMissing(item: string): RelError {
   return new RelError(
     'gate_sign_off_missing',
@@ -313,115 +282,6 @@ function signable(evidence: BumpEvidence): JsonValue {
 
 function fileDigest(path: string): string {
   return statIfThere(path) === undefined ? '' : sha256Hex(readFileLimited(path, 16 * 1024 * 1024))
-}
-
-async function commit(state: BumpState, context: StepContext) {
-  const {plan} = await planOf(state, context)
-  const draft = {
-    tree: treeOf(state),
-    parent: state.base.commit,
-    message: messageOf(state, plan),
-    now: state.started,
-  }
-  const {git} = context.world
-  const before = await refAt(git, `refs/heads/${plan.branch}`)
-  return {
-    commit: await commitTree(git, draft, {isSigned: true}),
-    ...(before === undefined ? {} : {branchBefore: before}),
-  }
-}
-
-function messageOf({verified, signOff}: BumpState, plan: BumpPlan): string {
-  const files = verified?.assets.map(({name, sha256}) => `${sha256}  ${name}`) ?? []
-  const trailers = [
-    `Rel-Level: ${verified?.level ?? 'L0'}`,
-    ...(signOff === undefined
-      ? []
-      : [
-          `Rel-Evidence: sha256:${signOff.evidenceSha256}`,
-          `Rel-Sign-Off: ${signOff.keyId} ${signOff.signature}`,
-        ]),
-  ]
-  const body = files.length === 0 ? [] : [files.join('\n'), '']
-  return `${[plan.subject, '', ...body, ...trailers].join('\n')}\n`
-}
-
-async function branch(state: BumpState, {world}: StepContext) {
-  await placeBranch(world.git, publicationOf(state), state.branchBefore)
-  return {}
-}
-
-function publicationOf({item, base, branch: name, commit: id}: BumpState) {
-  if (name === undefined || id === undefined) throw outOfOrder('branch')
-  return {item, base: base.branch, branch: name, commit: id}
-}
-
-async function tag({tag: name, commit: id}: BumpState, {world}: StepContext) {
-  if (name !== undefined && id !== undefined) await placeTag(world.git, name, id)
-  return {}
-}
-
-async function push(state: BumpState, {playbook, world}: StepContext) {
-  const {remote} = playbook.change
-  if (!state.options.push) return {}
-  if (!(await hasRemote(world.git, remote)))
-    return {warnings: [...state.warnings, `nothing was pushed: there is no remote ${remote}`]}
-  const publication = publicationOf(state)
-  await pushBranch(world.git, remote, publication)
-  if (state.tag !== undefined) await pushTag(world.git, remote, state.tag, publication.commit)
-  return {isPushed: true}
-}
-
-async function pullRequest(state: BumpState, context: StepContext) {
-  const {pullRequests} = context.world
-  if (state.isPushed !== true || pullRequests === undefined) return {}
-  const opened = await pullRequests.openOrUpdate(await evidenceOf(state, context))
-  return {pullRequest: opened}
-}
-
-async function dispatch(state: BumpState, {playbook, world}: StepContext) {
-  const {dispatch: wanted} = playbook.change
-  if (wanted === undefined || state.isPushed !== true) return {}
-  const inputs = Object.entries(wanted.inputs).map(([name, value]) => {
-    return [
-      name,
-      value.replaceAll(/\{([A-Z0-9_]+|new|old)\}/g, (_, word: string) => inputValue(state, word)),
-    ]
-  })
-  const {branch: name} = publicationOf(state)
-  await world.pullRequests?.dispatch?.(wanted.workflow, name, Object.fromEntries(inputs))
-  return {}
-}
-
-function inputValue({assignments, old}: BumpState, word: string): string {
-  if (word === 'old') return old
-  return (word === 'new' ? assignments.NEW : assignments[word]) ?? ''
-}
-
-/** The plan of a state, made anew from what is known: the journal keeps facts, not texts. */
-export async function planOf(
-  state: BumpState,
-  {playbook, world}: StepContext,
-): Promise<{plan: BumpPlan; before: Files}> {
-  const {verified, assignments, options, artifacts, started} = state
-  if (verified === undefined) throw outOfOrder('plan')
-  const paths = [...playbook.pins.map(({file}) => file), LOCK_FILE]
-  const files = await filesAt(world.git, state.base.tree, paths)
-  const facts = {playbook, assignments, options, files, verified, artifacts, now: started}
-  return {plan: planBump(facts), before: files}
-}
-
-function treeOf({tree}: BumpState): string {
-  if (tree === undefined) throw outOfOrder('tree')
-  return tree
-}
-
-function pathsOf({item}: BumpState, {world}: StepContext): BumpPaths {
-  return bumpPaths(world.git, item)
-}
-
-function outOfOrder(step: string): RelError {
-  return new RelError('internal_error', `the step ${step} came before what it needs`)
 }
 
 /** Removes the work trees and the index of a bump; its evidence stays. */

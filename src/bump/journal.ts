@@ -19,6 +19,7 @@ export type BumpPaths = {
   readonly evidence: string
 }
 
+/** The paths of one item's bump; nothing is made. */
 export function bumpPaths({commonDir}: Git, item: string): BumpPaths {
   const folder = join(commonDir, 'rel', 'bump')
   const work = join(folder, item)
@@ -61,6 +62,7 @@ export function readJournal(git: Git, item: string): BumpState | undefined {
   })
 }
 
+/** The bump is over, one way or the other. */
 export function removeJournal(git: Git, item: string): void {
   rmSync(bumpPaths(git, item).journal, {force: true})
 }

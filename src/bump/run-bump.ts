@@ -6,12 +6,10 @@ import {takeLock} from './bump-lock.ts'
 import type {BumpRequest, BumpState} from './bump-state.ts'
 import {
   bumpSteps,
-  evidenceOf,
+  checkChange,
   FIRST_KEPT_STEP,
   needsSignOff,
-  planOf,
   removeWork,
-  type StepContext,
   signOffMissing,
 } from './bump-steps.ts'
 import type {BumpEvidence} from './evidence.ts'
@@ -19,6 +17,7 @@ import {bumpPaths, readJournal, removeJournal, writeJournal} from './journal.ts'
 import {type BumpPlan, currentVersion} from './plan.ts'
 import type {Playbook} from './playbook.ts'
 import {filesAt, loadBase, refAt, removeRef} from './repository.ts'
+import {evidenceOf, planOf, type StepContext} from './step-context.ts'
 
 /** What a bump would do: nothing of it was written. */
 export type Preview = {readonly plan: BumpPlan; readonly evidence: BumpEvidence}
@@ -34,7 +33,9 @@ export async function previewBump(request: BumpRequest, context: StepContext): P
     context.world.onStep?.('begin', name, text)
     state = {...state, ...(await run(state, context))}
   }
-  const {plan} = await planOf(state, context)
+  const planned = await planOf(state, context)
+  await checkChange(state, context, planned)
+  const {plan} = planned
   return {plan, evidence: await evidenceOf(state, context)}
 }
 

@@ -1,7 +1,7 @@
 import {join} from 'node:path'
 import type {BumpRequest} from '../../../src/bump/bump-state.ts'
-import type {StepContext} from '../../../src/bump/bump-steps.ts'
 import {parsePlaybook} from '../../../src/bump/playbook-parse.ts'
+import type {StepContext} from '../../../src/bump/step-context.ts'
 import type {BumpWorld} from '../../../src/bump/world.ts'
 import {openGit} from '../../../src/system/git.ts'
 import {type FakeForge, type FakeUpstream, fakeForge, fakeUpstream} from './fakes.ts'
