@@ -4,7 +4,7 @@ import {join} from 'node:path'
 import {setUpDebian, setupLine, TEST_PACKAGES} from '../scripts/setup-debian.ts'
 
 /** Everything a fresh machine can run, in one go: what `npm test` calls. */
-const kinds = ['unit', 'vectors', 'cli', 'faults', 'e2e']
+const kinds = ['unit', 'vectors', 'cli', 'faults', 'e2e', 'boot']
 const root = join(import.meta.dirname, '..')
 
 process.stdout.write(`${setupLine(setUpDebian(TEST_PACKAGES))}\n`)

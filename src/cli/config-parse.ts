@@ -1,5 +1,4 @@
-import {RelError} from '../system/error.ts'
-import {nearest} from './nearest.ts'
+import {nearest} from '../system/nearest.ts'
 
 /** What a configuration file may give a default for. */
 export const settingNames = ['product', 'channel', 'key', 'trust'] as const
@@ -14,70 +13,28 @@ export type Layer = 'project' | 'user' | 'system'
  * project that names a program to run is config_invalid with path:line:column. Nothing is executed.
  */
 export async function parseConfig(text: string, path: string, layer: Layer): Promise<Settings> {
-  const source = await readSource(text, path)
+  const {readStrictYaml} = await import('../system/strict-yaml.ts')
   const {configSchema} = await import('./config-schema.ts')
-  const parsed = configSchema.safeParse(source.value)
-  if (!parsed.success) throw schemaRefusal(parsed.error.issues[0], source)
+  const {value, refusal} = readStrictYaml(text, path, 'config_invalid')
+  if (value === undefined) return {}
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw refusal([], 'value', 'the file is not a list of key: value')
+  const parsed = configSchema.safeParse(value)
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues
+    if (issue?.code === 'unrecognized_keys') {
+      const [key = ''] = issue.keys
+      throw refusal([key], 'key', unknownKey(key))
+    }
+    const key = String(issue?.path[0] ?? '')
+    throw refusal([key], 'value', `${key}: ${wanted(issue)}`)
+  }
   const {$schema: _, ...settings} = parsed.data
   if (layer === 'project' && settings.key !== undefined && runsCode(settings.key)) {
     const hint = 'Give it with --signer, or in your own configuration file.'
-    const message = 'a project may not name a program to run as key'
-    throw source.refuse(source.offsetOf('key', 'value'), message, hint)
+    throw refusal(['key'], 'value', 'a project may not name a program to run as key', hint)
   }
   return settings as Settings
-}
-
-/** A file's content, and where in it things stand. */
-type Source = {
-  readonly value: unknown
-  offsetOf(key: string, part: 'key' | 'value'): number
-  refuse(offset: number, message: string, hint?: string): RelError
-}
-
-async function readSource(text: string, path: string): Promise<Source> {
-  const {isMap, isScalar, LineCounter, parseDocument, visit} = await import('yaml')
-  const lines = new LineCounter()
-  const document = parseDocument(text, {lineCounter: lines, uniqueKeys: true, version: '1.2'})
-  const refuse: Source['refuse'] = (offset, message, hint) => {
-    const {line, col} = lines.linePos(offset)
-    return new RelError('config_invalid', `${path}:${line}:${col}: ${message}`, {
-      details: {path, line, column: col},
-      ...(hint === undefined ? {} : {hint}),
-    })
-  }
-  const [broken] = [...document.errors, ...document.warnings]
-  if (broken) throw refuse(broken.pos[0], broken.code.toLowerCase().replaceAll('_', ' '))
-  visit(document, {
-    Alias: (_key, node) => {
-      throw refuse(node.range?.[0] ?? 0, 'aliases are not read here')
-    },
-  })
-  const {contents} = document
-  if (contents !== null && !isMap(contents)) throw refuse(0, 'the file is not a list of key: value')
-  const offsetOf: Source['offsetOf'] = (key, part) => {
-    const pair = contents?.items.find(
-      (item) => isScalar(item.key) && String(item.key.value) === key,
-    )
-    const node = pair?.[part] as {range?: readonly number[]} | null | undefined
-    return node?.range?.[0] ?? 0
-  }
-  return {value: document.toJS() ?? {}, offsetOf, refuse}
-}
-
-/** What a refusal of the schema says, as zod describes it. */
-type Issue = {
-  readonly code?: string
-  readonly path: readonly PropertyKey[]
-  readonly keys?: readonly string[]
-}
-
-function schemaRefusal(issue: Issue | undefined, {offsetOf, refuse}: Source): RelError {
-  if (issue?.code === 'unrecognized_keys') {
-    const [key = ''] = issue.keys ?? []
-    return refuse(offsetOf(key, 'key'), unknownKey(key))
-  }
-  const key = String(issue?.path[0] ?? '')
-  return refuse(offsetOf(key, 'value'), `${key}: ${wanted(issue)}`)
 }
 
 function unknownKey(key: string): string {
@@ -86,7 +43,7 @@ function unknownKey(key: string): string {
   return `unknown key ${JSON.stringify(key.slice(0, 80))}${suggestion}`
 }
 
-function wanted(issue: Issue | undefined): string {
+function wanted(issue: {readonly code?: string; readonly message: string} | undefined): string {
   if (issue?.code === 'invalid_type') return 'not a text'
   if (issue?.code === 'invalid_format')
     return 'not a name of letters, digits, dot, dash, underscore'

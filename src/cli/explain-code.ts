@@ -8,7 +8,7 @@ import {
 } from '../system/codes.ts'
 import {RelError} from '../system/error.ts'
 import type {JsonObject} from '../system/json.ts'
-import {nearest} from './nearest.ts'
+import {nearest} from '../system/nearest.ts'
 
 type Page = {readonly result: JsonObject; readonly lines: readonly string[]}
 

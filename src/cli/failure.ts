@@ -1,7 +1,7 @@
 import {codeInfo, type ErrorCode, exitCodeOf} from '../system/codes.ts'
 import {RelError} from '../system/error.ts'
 import type {JsonObject} from '../system/json.ts'
-import {nearest} from './nearest.ts'
+import {nearest} from '../system/nearest.ts'
 import {withhold} from './withhold.ts'
 
 /** A failure as it is shown: the same facts for people, JSON and the exit code. */

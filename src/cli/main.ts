@@ -1,9 +1,9 @@
 import {RelError} from '../system/error.ts'
+import {nearest} from '../system/nearest.ts'
 import {type Request, readRequest, refusesColor, wantsJson} from './argv.ts'
 import {type CommandTree, pluginCommands} from './command-tree.ts'
 import {failureOf} from './failure.ts'
 import {drained, guardStreams, installGuards, markFinished} from './guards.ts'
-import {nearest} from './nearest.ts'
 import {type Mode, printDocument, printFailure, printLines, successDocument} from './output.ts'
 
 /** How a command is run: without oclif's discovery, or through all of it (tests compare the two). */

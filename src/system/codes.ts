@@ -1,11 +1,14 @@
 import {archiveCodes} from './codes/archive.ts'
+import {bumpCodes} from './codes/bump.ts'
 import {bundleCodes} from './codes/bundle.ts'
 import {cliCodes} from './codes/cli.ts'
 import {type CodeInfo, exitCodes} from './codes/code.ts'
+import {gatesCodes} from './codes/gates.ts'
 import {jsonCodes} from './codes/json.ts'
 import {keysCodes} from './codes/keys.ts'
 import {sigstoreCodes} from './codes/sigstore.ts'
 import {trustCodes} from './codes/trust.ts'
+import {upstreamCodes} from './codes/upstream.ts'
 
 /** Every code of rel by area: one page of docs/error-codes.md each. Codes are permanent. */
 export const codeAreas = {
@@ -16,6 +19,9 @@ export const codeAreas = {
   bundle: bundleCodes,
   archive: archiveCodes,
   sigstore: sigstoreCodes,
+  upstream: upstreamCodes,
+  gates: gatesCodes,
+  bump: bumpCodes,
 } as const
 
 export const codes = {
@@ -26,6 +32,9 @@ export const codes = {
   ...bundleCodes,
   ...archiveCodes,
   ...sigstoreCodes,
+  ...upstreamCodes,
+  ...gatesCodes,
+  ...bumpCodes,
 } as const
 
 /** The closed union of everything that can go wrong; the same in CLI, JSON, panel, device and docs. */

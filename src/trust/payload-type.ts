@@ -5,6 +5,7 @@ export const payloadTypes = {
   manifest: 'application/vnd.rel.manifest.v1+sha512',
   trust: 'application/vnd.rel.trust.v1+sha512',
   artifact: 'application/vnd.rel.artifact.v1+sha512',
+  'sign-off': 'application/vnd.rel.sign-off.v1+sha512',
 } as const
 
 export type PayloadKind = keyof typeof payloadTypes

@@ -2,6 +2,9 @@ import {randomBytes} from 'node:crypto'
 import {appendFileSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {basename, join} from 'node:path'
 import {installOwnPackage, packOwnPackage} from '../../scripts/own-package.ts'
+import {probeArchive} from '../../src/gates/boot-probe.ts'
+import {cpioPadding} from '../../src/gates/cpio.ts'
+import {busyboxInitrd, debianArm64} from '../support/arm64.ts'
 import {shell} from './measure.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -19,7 +22,7 @@ export const quickSizes: Sizes = {bigBytes: 64 << 20, mediumFiles: 600, smallFil
 /** What rows may need; each is made once, when the first row needs it. */
 export type Fixture = keyof typeof makers
 
-const makers = {rel, tiny, big, medium, small, real, minisign, signify, gpg, rauc}
+const makers = {rel, tiny, big, medium, small, real, minisign, signify, gpg, rauc, kernel}
 
 export class Fixtures {
   readonly folder: string
@@ -113,6 +116,17 @@ function rauc(folder: string): void {
   const manifest = '[update]\ncompatible=bench\nversion=1\n\n[bundle]\nformat=plain\n'
   const image = '\n[image.rootfs]\nfilename=image.img\n'
   writeFileSync(join(folder, 'rauc-in', 'manifest.raucm'), manifest + image)
+}
+
+/** A Debian kernel for arm64, an initrd, and the same initrd with a probe behind it. */
+function kernel(folder: string): void {
+  const arm64 = debianArm64()
+  if (typeof arm64 === 'string') throw new Error(arm64)
+  cpSync(arm64.kernel, join(folder, 'vmlinuz'))
+  const initrd = busyboxInitrd(arm64, '#!/bin/sh\n')
+  writeFileSync(join(folder, 'initrd'), initrd)
+  const probe = [cpioPadding(initrd.length), probeArchive('0'.repeat(32), false)]
+  writeFileSync(join(folder, 'bare-initrd'), Buffer.concat([initrd, ...probe]))
 }
 
 /** For the report: what the figures were measured on. */

@@ -68,6 +68,11 @@ export function measurePairs(
   return {ours: pairs.map((pair) => pair.ours), theirs: pairs.map((pair) => pair.theirs)}
 }
 
+/** Median over the pairs of what ours takes more than theirs. */
+export function medianDifference({ours, theirs}: Pairs, of: (cost: Cost) => number): number {
+  return median(ours.map((cost, index) => of(cost) - of(theirs[index] as Cost)))
+}
+
 /** Median over the pairs of ours divided by theirs: a slow moment of the machine hits both. */
 export function medianRatio({ours, theirs}: Pairs, of: (cost: Cost) => number): number {
   return median(ours.map((cost, index) => of(cost) / of(theirs[index] as Cost)))

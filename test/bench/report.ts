@@ -64,12 +64,13 @@ function tableLine(measured: Measured): string {
 
 function goal({unit, goal: wanted}: Row): string {
   if (unit === 'MiB') return `at most ${wanted} MiB`
+  if (unit === 'secs more') return `at most ${wanted} s more`
   return unit === 'rate' ? `at least ${wanted}x` : `at most ${wanted}x ${unit}`
 }
 
 function figure({row, value, pairs}: Measured): string {
   if (row.unit === 'MiB') return `${value.toFixed(0)} MiB`
-  const ratio = `${value.toFixed(2)}x`
+  const ratio = row.unit === 'secs more' ? `${value.toFixed(2)} s` : `${value.toFixed(2)}x`
   return pairs === undefined ? ratio : `${ratio} (${absolute(row, pairs)})`
 }
 

@@ -3,15 +3,15 @@ import {join} from 'node:path'
 import type {Fixture} from './fixtures.ts'
 import {type Cost, measure, type Pairs, type Subject, shell} from './measure.ts'
 
-export type Group = 'start' | 'sign' | 'verify' | 'pack' | 'unpack' | 'peers' | 'ed25519'
+export type Group = 'start' | 'sign' | 'verify' | 'pack' | 'unpack' | 'peers' | 'ed25519' | 'boot'
 
 /** One goal, and how it is measured. */
 export type Row = {
   readonly group: Group
   readonly title: string
   readonly goal: number
-  /** Ratios of medians of pairs, our own peak in MiB, or a figure of its own. */
-  readonly unit: 'wall' | 'CPU' | 'MiB' | 'size' | 'rate'
+  /** Ratios of medians of pairs, our own peak in MiB, seconds more on the clock, or a figure of its own. */
+  readonly unit: 'wall' | 'CPU' | 'MiB' | 'secs more' | 'size' | 'rate'
   /** For 'rate' more is better; for all others less. */
   readonly needs: readonly Fixture[]
   readonly programs: readonly string[]
@@ -404,7 +404,31 @@ function ed25519Rows(): Row[] {
   ]
 }
 
-/** Every goal that belongs to signing and verifying, in the order in which they are measured. */
+/** QEMU as rel starts it, until the line that rel waits for; the same kernel and the same probe. */
+const bareQemu: Subject = {
+  label: 'qemu-system-aarch64 until the same console line',
+  command:
+    "qemu-system-aarch64 -nodefaults -no-reboot -display none -monitor none -nic none -serial stdio -accel tcg -machine virt -cpu cortex-a72 -smp 1 -m 1024 -kernel vmlinuz -initrd bare-initrd -append 'console=ttyAMA0 panic=-1 rdinit=/rel-probe/init' </dev/null >console & until grep -q REL-BOOT-PROBE console; do sleep 0.02; done; kill -9 $!",
+}
+
+function bootRows(): Row[] {
+  const ours = relRun('smoke boot --kernel vmlinuz --initrd initrd --log evidence')
+  return [
+    {
+      group: 'boot',
+      title: 'boot smoke of a Debian kernel',
+      goal: 0.5,
+      unit: 'secs more',
+      needs: ['rel', 'kernel'],
+      programs: ['qemu-system-aarch64', 'apt-get', 'dpkg-deb', 'flock'],
+      rounds: 5,
+      ours,
+      theirs: bareQemu,
+    },
+  ]
+}
+
+/** Every goal that belongs to signing, verifying and booting, in the order in which they are measured. */
 export function allRows(): Row[] {
   return [
     ...startRows(),
@@ -415,6 +439,7 @@ export function allRows(): Row[] {
     ...unpackRows(),
     ...peerRows(),
     ...ed25519Rows(),
+    ...bootRows(),
   ]
 }
 

@@ -5,14 +5,14 @@ import {parseArgs} from 'node:util'
 import {setUpDebian, setupLine} from '../../scripts/setup-debian.ts'
 import {isOnPath} from '../support/needs.ts'
 import {Fixtures, fullSizes, machineFacts, quickSizes} from './fixtures.ts'
-import {measurePairs, median, medianRatio, type Pairs} from './measure.ts'
+import {measurePairs, median, medianDifference, medianRatio, type Pairs} from './measure.ts'
 import {benchmarksPage, resultLine, type Unmeasured, verdict} from './report.ts'
 import {allRows, inUnit, type Measured, type Row} from './rows.ts'
 
 /**
  * Measures every goal of docs/benchmarks.md against the stock tools, in pairs of one run.
  *
- *     npm run bench [-- --only start,sign,verify,pack,unpack,peers,ed25519] [--quick] [--write]
+ *     npm run bench [-- --only start,sign,verify,pack,unpack,peers,ed25519,boot] [--quick] [--write]
  *
  * --quick takes small data: it tries the bench, its figures mean nothing. --write keeps the table.
  * Needs up to 6 GB in the temporary directory, and a machine that does nothing else.
@@ -73,6 +73,7 @@ function measureRow(row: Row, folder: string, rounds: number, known: Map<string,
   known.set(name, pairs)
   if (row.figure !== undefined) return {row, value: row.figure(folder)}
   if (row.unit === 'MiB') return {row, value: median(pairs.ours.map(inUnit('MiB')))}
+  if (row.unit === 'secs more') return {row, value: medianDifference(pairs, inUnit('wall')), pairs}
   return {row, value: medianRatio(pairs, inUnit(row.unit)), pairs}
 }
 

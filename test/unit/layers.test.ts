@@ -37,6 +37,16 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'verify',
     'verify-file',
   ],
+  gates: [
+    'boot-smoke',
+    'compare-trees',
+    'copy-tree',
+    'elf-check',
+    'evidence-log',
+    'reproducible',
+    'run-check',
+    'run-program',
+  ],
   trust: [
     'anchor-store',
     'ed25519',

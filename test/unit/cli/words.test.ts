@@ -1,9 +1,9 @@
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import {readRequest, refusesColor, wantsJson} from '../../../src/cli/argv.ts'
-import {editDistance, nearest} from '../../../src/cli/nearest.ts'
 import {printable, printableJson} from '../../../src/cli/printable.ts'
 import {withhold} from '../../../src/cli/withhold.ts'
+import {editDistance, nearest} from '../../../src/system/nearest.ts'
 
 const ids = new Set(['sign', 'keys:new', 'keys:list', 'bump', 'bump:list'])
 

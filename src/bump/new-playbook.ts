@@ -1,0 +1,71 @@
+import type {IntegrityLevel} from '../upstream/upstream.ts'
+import type {Playbook} from './playbook.ts'
+import {parsePlaybook} from './playbook-parse.ts'
+
+/** What a new playbook is made from. */
+export type PlaybookAnswers = {
+  readonly item: string
+  readonly title: string
+  /** `KIND` and its keys as KEY=VALUE, such as github_release and repo=traefik/traefik. */
+  readonly kind: string
+  readonly upstream: readonly string[]
+  readonly min: IntegrityLevel
+  readonly file: string
+  /** `make_variable:NAME`, `yaml_path:PATH`, `regex:PATTERN` or `yaml_expression_default:PATH EXPR`. */
+  readonly pin: string
+  readonly base: string
+}
+
+/** The text of a playbook, which is parsed before it is handed out. Refuses with playbook_invalid. */
+export function newPlaybook(answers: PlaybookAnswers): {text: string; playbook: Playbook} {
+  const {item, title, kind, upstream, min, file, base} = answers
+  const keys = upstream.map((word) => {
+    const at = word.indexOf('=')
+    return `  ${word.slice(0, at)}: ${scalarOf(word.slice(at + 1))}`
+  })
+  const text = [
+    '# yaml-language-server: $schema=./playbook.schema.json',
+    `item: ${quoted(item)}`,
+    `title: ${quoted(title)}`,
+    'upstream:',
+    `  kind: ${quoted(kind)}`,
+    ...keys,
+    'verify:',
+    `  min: ${min}`,
+    'pins:',
+    `  - file: ${quoted(file)}`,
+    ...pinLines(answers.pin).map((line) => `    ${line}`),
+    '# what must pass before the change is committed: docs/formats/playbook.md',
+    'gates: []',
+    'change:',
+    `  base: ${quoted(base)}`,
+    '',
+  ].join('\n')
+  return {text, playbook: parsePlaybook(text, `playbooks/${item}.yaml`)}
+}
+
+function pinLines(pin: string): string[] {
+  const at = pin.indexOf(':')
+  const kind = pin.slice(0, at)
+  const rest = pin.slice(at + 1)
+  const [path = '', expression = ''] = rest.split(' ')
+  const keys: Readonly<Record<string, readonly string[]>> = {
+    make_variable: [`name: ${quoted(rest)}`],
+    yaml_path: [`path: ${quoted(rest)}`],
+    yaml_expression_default: [`path: ${quoted(path)}`, `expression: ${quoted(expression)}`],
+    regex: [`pattern: ${quoted(rest)}`],
+  }
+  return [`kind: ${quoted(kind)}`, ...(keys[kind] ?? [])]
+}
+
+/** JSON in the place of a value is taken as YAML, so that lists and maps can be given. */
+function scalarOf(text: string): string {
+  return /^[[{]/.test(text) || /^(true|false|\d+)$/.test(text) ? text : quoted(text)
+}
+
+/** Double-quoted YAML is a superset of JSON text; plain where nothing could be misread. */
+function quoted(text: string): string {
+  return /^[A-Za-z][A-Za-z0-9_./-]*$/.test(text) && !/^(true|false|null|yes|no|on|off)$/i.test(text)
+    ? text
+    : JSON.stringify(text)
+}

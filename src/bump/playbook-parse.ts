@@ -1,0 +1,110 @@
+import type {z} from 'zod'
+import type {RelError} from '../system/error.ts'
+import {nearest} from '../system/nearest.ts'
+import {readStrictYaml, type StrictYaml} from '../system/strict-yaml.ts'
+import {type Playbook, playbookSchema} from './playbook.ts'
+
+/**
+ * A playbook from YAML. Strict: unknown and repeated keys, aliases, wrong values, a pin of an input
+ * that nobody gives are playbook_invalid with path:line:column and the nearest key.
+ */
+export function parsePlaybook(text: string, path: string): Playbook {
+  const yaml = readStrictYaml(text, path, 'playbook_invalid')
+  const parsed = playbookSchema.safeParse(yaml.value)
+  if (!parsed.success) {
+    const {issues} = parsed.error
+    // a key that is spelled wrong is missing as well: the spelling is what helps
+    const unknown = issues.find(({code}) => code === 'unrecognized_keys')
+    throw refusalOf(yaml, unknown ?? issues[0])
+  }
+  const playbook = parsed.data
+  checkInputs(playbook, yaml)
+  return playbook
+}
+
+type Issue = z.core.$ZodIssue
+
+function refusalOf(yaml: StrictYaml, issue: Issue | undefined): RelError {
+  const at = (issue?.path ?? []).map((step) => (typeof step === 'symbol' ? '' : step))
+  if (issue?.code !== 'unrecognized_keys') return yaml.refusal(at, 'value', said(at, issue))
+  const [key = ''] = issue.keys
+  const [near] = nearest(key, keysAt(playbookSchema, yaml.value, at))
+  const suggestion = near === undefined ? '' : `; did you mean ${near}?`
+  const message = `unknown key ${JSON.stringify(key.slice(0, 80))}${suggestion}`
+  return yaml.refusal([...at, key], 'key', message)
+}
+
+function said(at: readonly (string | number)[], issue: Issue | undefined): string {
+  const message = issue?.message ?? 'is not a playbook'
+  return `${at.join('.') || 'playbook'}: ${message.charAt(0).toLowerCase()}${message.slice(1)}`
+}
+
+/** The keys that a map at this place may have: what a wrong one is compared with. */
+function keysAt(schema: unknown, value: unknown, at: readonly (string | number)[]): string[] {
+  const definition = innermost(schema, value)
+  const [step, ...rest] = at
+  if (step === undefined) return Object.keys(definition.shape ?? {})
+  const inner = definition.shape?.[step] ?? definition.element ?? definition.valueType
+  const member = (value as Record<string | number, unknown> | undefined)?.[step]
+  return inner === undefined ? [] : keysAt(inner, member, rest)
+}
+
+type Definition = {
+  readonly innerType?: unknown
+  readonly in?: unknown
+  readonly discriminator?: string
+  readonly options?: readonly unknown[]
+  readonly shape?: Readonly<Record<string, unknown>>
+  readonly element?: unknown
+  readonly valueType?: unknown
+  readonly values?: readonly unknown[]
+}
+
+/** Through defaults, options and the branch of a union that the value has chosen. */
+function innermost(schema: unknown, value: unknown): Definition {
+  const definition = (schema as {_zod?: {def: Definition}})._zod?.def ?? {}
+  const through = definition.innerType ?? definition.in
+  if (through !== undefined) return innermost(through, value)
+  const {discriminator, options} = definition
+  if (discriminator === undefined) return definition
+  const chosen = (value as Record<string, unknown> | undefined)?.[discriminator]
+  const branch = options?.find((option) => {
+    const literal = innermost(innermost(option, value).shape?.[discriminator], undefined)
+    return literal.values?.includes(chosen) === true
+  })
+  return branch === undefined ? {} : innermost(branch, value)
+}
+
+/** NEW is always an input; every pin takes a declared one, and patterns are regular expressions. */
+function checkInputs({inputs, pins}: Playbook, yaml: StrictYaml): void {
+  for (const [index, {input}] of pins.entries())
+    if (input !== 'NEW' && !Object.hasOwn(inputs, input))
+      throw yaml.refusal(['pins', index, 'input'], 'value', `no input is called ${input}`)
+  for (const [name, {pattern, example}] of Object.entries(inputs))
+    if (!isExample(pattern, example))
+      throw yaml.refusal(
+        ['inputs', name, 'example'],
+        'value',
+        'the example does not fit the pattern',
+      )
+  for (const [index, pin] of pins.entries())
+    if (pin.kind === 'regex' && !isPinPattern(pin.pattern))
+      throw yaml.refusal(['pins', index, 'pattern'], 'value', 'no pattern with one (?<pin>…) group')
+}
+
+function isExample(pattern: string, example: string): boolean {
+  try {
+    return new RegExp(`^(?:${pattern})$`, 'u').test(example)
+  } catch {
+    return false
+  }
+}
+
+function isPinPattern(pattern: string): boolean {
+  try {
+    new RegExp(pattern, 'u')
+    return pattern.split('(?<pin>').length === 2
+  } catch {
+    return false
+  }
+}

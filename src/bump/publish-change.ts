@@ -1,0 +1,126 @@
+import {RelError} from '../system/error.ts'
+import {type Git, gitFailure} from '../system/git.ts'
+import {isBumpSubject} from './change-text.ts'
+import {moveRef, refAt} from './repository.ts'
+
+/** The branch of a bump, and what it goes into. */
+export type BranchName = {readonly item: string; readonly base: string; readonly branch: string}
+export type Publication = BranchName & {readonly commit: string}
+
+/**
+ * That a local branch is free, or holds nothing but an earlier bump of the item, which may be
+ * replaced. Refuses with branch_taken.
+ */
+export async function checkBranch(git: Git, name: BranchName): Promise<void> {
+  const ref = `refs/heads/${name.branch}`
+  const at = await refAt(git, ref)
+  if (at === undefined) return
+  const trees = await git.text(['worktree', 'list', '--porcelain', '-z'])
+  if (trees.split('\0').includes(`branch ${ref}`))
+    throw new RelError('branch_taken', `${name.branch} is checked out`)
+  if (!(await isOwn(git, at, name))) throw taken(name.branch, 'here')
+}
+
+/** Puts the branch at the commit if it still is at `before`. Refuses with branch_taken. */
+export async function placeBranch(
+  git: Git,
+  {branch, commit}: Publication,
+  before: string | undefined,
+): Promise<void> {
+  const ref = `refs/heads/${branch}`
+  if ((await refAt(git, ref)) !== commit) await moveRef(git, ref, {from: before, to: commit})
+}
+
+/** At most one commit away from the base, and a bump of the item by its subject. */
+async function isOwn(git: Git, commit: string, {base, item}: BranchName): Promise<boolean> {
+  const range = `refs/heads/${base}..${commit}`
+  const {exitCode, stdout} = await git.run(['log', '--format=%s', range, '--'])
+  const subjects = stdout
+    .toString('utf8')
+    .split('\n')
+    .filter((subject) => subject !== '')
+  const isBump = subjects.every((subject) => isBumpSubject(subject, item))
+  return exitCode === 0 && subjects.length <= 1 && isBump
+}
+
+function taken(branch: string, where: string): RelError {
+  return new RelError('branch_taken', `${branch} ${where} has commits that are no bump of the item`)
+}
+
+/** True when a remote of this name is configured. */
+export async function hasRemote(git: Git, remote: string): Promise<boolean> {
+  return (await git.run(['remote', 'get-url', '--', remote])).exitCode === 0
+}
+
+/**
+ * Pushes the commit to the branch on the remote, and replaces there only what it has seen: nothing,
+ * or an earlier bump of the item. Refuses with branch_taken, push_refused, push_failed.
+ */
+export async function pushBranch(git: Git, remote: string, change: Publication): Promise<void> {
+  const {branch, commit} = change
+  const ref = `refs/heads/${branch}`
+  const seen = await remoteAt(git, remote, ref)
+  if (seen === commit) return
+  if (seen !== '') {
+    await git.text(['fetch', '--quiet', '--no-tags', '--no-write-fetch-head', '--', remote, seen], {
+      code: 'push_failed',
+    })
+    if (!(await isOwn(git, seen, change))) throw taken(branch, `on ${remote}`)
+  }
+  await push(git, remote, `${commit}:${ref}`, [`--force-with-lease=${ref}:${seen}`])
+}
+
+/** Pushes a tag, which is never moved. Refuses with tag_taken, push_refused, push_failed. */
+export async function pushTag(
+  git: Git,
+  remote: string,
+  tag: string,
+  commit: string,
+): Promise<void> {
+  const ref = `refs/tags/${tag}`
+  const seen = await remoteAt(git, remote, ref)
+  if (seen !== '' && seen !== commit)
+    throw new RelError('tag_taken', `${remote} has a tag ${tag} on another commit`)
+  if (seen === '') await push(git, remote, `${ref}:${ref}`, [])
+}
+
+async function remoteAt(git: Git, remote: string, ref: string): Promise<string> {
+  const text = await git.text(['ls-remote', '--', remote, ref], {code: 'push_failed'})
+  return text.split('\t')[0] ?? ''
+}
+
+async function push(
+  git: Git,
+  remote: string,
+  refspec: string,
+  more: readonly string[],
+): Promise<void> {
+  const args = ['push', '--porcelain', '--no-verify', ...more, '--', remote, refspec]
+  const {exitCode, stdout, stderr} = await git.run(args, {timeoutSecs: 600})
+  if (exitCode === 0) return
+  // git-push(1), OUTPUT: a line "!" TAB from:to TAB summary for each ref that was refused
+  const [, , summary = ''] =
+    stdout
+      .toString('utf8')
+      .match(/^!\t.*$/m)?.[0]
+      .split('\t') ?? []
+  if (summary.startsWith('[remote rejected]') || summary.startsWith('[rejected]'))
+    throw new RelError('push_refused', `${remote} refused ${refspec.split(':')[1]}: ${summary}`, {
+      hint: 'Correct the rights or the branch, then rel bump resume.',
+    })
+  throw gitFailure('push_failed', 'push', stderr)
+}
+
+/** That nothing has the tag's name yet. Refuses with tag_taken. */
+export async function checkTag(git: Git, tag: string): Promise<void> {
+  if ((await refAt(git, `refs/tags/${tag}`)) !== undefined)
+    throw new RelError('tag_taken', `there is a tag ${tag} already`)
+}
+
+/** Sets a tag. Refuses with tag_taken what is on another commit. */
+export async function placeTag(git: Git, tag: string, commit: string): Promise<void> {
+  const at = await refAt(git, `refs/tags/${tag}`)
+  if (at === commit) return
+  if (at !== undefined) throw new RelError('tag_taken', `tag ${tag} is on another commit`)
+  await moveRef(git, `refs/tags/${tag}`, {from: undefined, to: commit})
+}

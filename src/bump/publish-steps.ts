@@ -1,0 +1,94 @@
+import type {BumpState} from './bump-state.ts'
+import type {BumpPlan} from './plan.ts'
+import {hasRemote, placeBranch, placeTag, pushBranch, pushTag} from './publish-change.ts'
+import {commitTree, refAt} from './repository.ts'
+import {evidenceOf, outOfOrder, planOf, type StepContext, treeOf} from './step-context.ts'
+
+/** Makes the commit; nothing points at it yet. The branch's place before is noted for an abort. */
+export async function commit(state: BumpState, context: StepContext) {
+  const {plan} = await planOf(state, context)
+  const draft = {
+    tree: treeOf(state),
+    parent: state.base.commit,
+    message: messageOf(state, plan),
+    now: state.started,
+  }
+  const {git} = context.world
+  const before = await refAt(git, `refs/heads/${plan.branch}`)
+  return {
+    commit: await commitTree(git, draft, {isSigned: true}),
+    ...(before === undefined ? {} : {branchBefore: before}),
+  }
+}
+
+function messageOf({verified, signOff}: BumpState, plan: BumpPlan): string {
+  const files = verified?.assets.map(({name, sha256}) => `${sha256}  ${name}`) ?? []
+  const trailers = [
+    `Rel-Level: ${verified?.level ?? 'L0'}`,
+    ...(signOff === undefined
+      ? []
+      : [
+          `Rel-Evidence: sha256:${signOff.evidenceSha256}`,
+          `Rel-Sign-Off: ${signOff.keyId} ${signOff.signature}`,
+        ]),
+  ]
+  const body = files.length === 0 ? [] : [files.join('\n'), '']
+  return `${[plan.subject, '', ...body, ...trailers].join('\n')}\n`
+}
+
+/** Sets the branch, if it still is where it was. Refuses with branch_taken. */
+export async function branch(state: BumpState, {world}: StepContext) {
+  await placeBranch(world.git, publicationOf(state), state.branchBefore)
+  return {}
+}
+
+function publicationOf({item, base, branch: name, commit: id}: BumpState) {
+  if (name === undefined || id === undefined) throw outOfOrder('branch')
+  return {item, base: base.branch, branch: name, commit: id}
+}
+
+/** Sets the tag, when the change gets one. Refuses with tag_taken. */
+export async function tag({tag: name, commit: id}: BumpState, {world}: StepContext) {
+  if (name !== undefined && id !== undefined) await placeTag(world.git, name, id)
+  return {}
+}
+
+/** Pushes branch and tag, where there is a remote. Refuses as pushBranch and pushTag do. */
+export async function push(state: BumpState, {playbook, world}: StepContext) {
+  const {remote} = playbook.change
+  if (!state.options.push) return {}
+  if (!(await hasRemote(world.git, remote)))
+    return {warnings: [...state.warnings, `nothing was pushed: there is no remote ${remote}`]}
+  const publication = publicationOf(state)
+  await pushBranch(world.git, remote, publication)
+  if (state.tag !== undefined) await pushTag(world.git, remote, state.tag, publication.commit)
+  return {isPushed: true}
+}
+
+/** Opens or updates the pull request of what was pushed. Refuses as the forge does. */
+export async function pullRequest(state: BumpState, context: StepContext) {
+  const {pullRequests} = context.world
+  if (state.isPushed !== true || pullRequests === undefined) return {}
+  const opened = await pullRequests.openOrUpdate(await evidenceOf(state, context))
+  return {pullRequest: opened}
+}
+
+/** Starts the playbook's workflow on the branch that was pushed. Refuses as the forge does. */
+export async function dispatch(state: BumpState, {playbook, world}: StepContext) {
+  const {dispatch: wanted} = playbook.change
+  if (wanted === undefined || state.isPushed !== true) return {}
+  const inputs = Object.entries(wanted.inputs).map(([name, value]) => {
+    return [
+      name,
+      value.replaceAll(/\{([A-Z0-9_]+|new|old)\}/g, (_, word: string) => inputValue(state, word)),
+    ]
+  })
+  const {branch: name} = publicationOf(state)
+  await world.pullRequests?.dispatch?.(wanted.workflow, name, Object.fromEntries(inputs))
+  return {}
+}
+
+function inputValue({assignments, old}: BumpState, word: string): string {
+  if (word === 'old') return old
+  return (word === 'new' ? assignments.NEW : assignments[word]) ?? ''
+}

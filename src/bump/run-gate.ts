@@ -1,0 +1,152 @@
+import {copyFileSync} from 'node:fs'
+import {tmpdir} from 'node:os'
+import {basename, join} from 'node:path'
+import type {ElfMachine} from '../gates/elf.ts'
+import {type GateResult, type GateWorld, passed, unavailable} from '../gates/gate.ts'
+import {RelError} from '../system/error.ts'
+import {readFileLimited} from '../system/files.ts'
+import {sha256Hex} from '../system/hash.ts'
+import {filled} from './change-text.ts'
+import type {GateArch, GateSpec} from './playbook-gates.ts'
+import {assetVariables} from './vendor.ts'
+import type {BumpWorld, GateContext} from './world.ts'
+
+/** What people hand in beside the playbook. */
+export type GateHelp = {
+  /** Folders to look programs up in, as in $PATH. */
+  readonly path: string
+  /** A log of a run on hardware, for gates that nothing here can pass. */
+  readonly hardwareLog?: string
+  readonly report?: (text: string) => void
+}
+
+/** More than a log that anybody reads. */
+const MAX_LOG_BYTES = 64 * 1024 * 1024
+
+const machines: Readonly<Record<GateArch, ElfMachine>> = {
+  amd64: 'x86_64',
+  arm64: 'aarch64',
+  armhf: 'arm',
+  riscv64: 'riscv64',
+}
+
+/** Runs a playbook's gates with the programs of this machine. */
+export function gateRunner({path, hardwareLog, report}: GateHelp): BumpWorld['runGate'] {
+  return async (spec, context) => {
+    const evidence = context.evidenceFolder
+    const world = {path, evidence, scratch: tmpdir(), ...(report === undefined ? {} : {report})}
+    switch (spec.uses) {
+      case 'command':
+        return commandOf(spec, context, world)
+      case 'elf':
+        return elfOf(spec, context)
+      case 'run':
+        return runOf(spec, context, world)
+      case 'boot_smoke':
+        return bootGateOf(spec, context, world)
+      case 'reproducible':
+        return reproducibleOf(spec, context, world)
+      case 'hardware_evidence':
+        return hardwareOf(spec, context, hardwareLog)
+      case 'sign_off':
+        throw new RelError('internal_error', 'a sign-off is no gate that a machine runs')
+    }
+  }
+}
+
+type Spec<Uses extends GateSpec['uses']> = Extract<GateSpec, {uses: Uses}>
+
+async function commandOf(
+  {name, run, timeout_secs: timeoutSecs}: Spec<'command'>,
+  context: GateContext,
+  world: GateWorld,
+): Promise<GateResult> {
+  const {commandGate} = await import('../gates/command-gate.ts')
+  const [file = '', ...args] = run.map((word) => withVersions(word, context))
+  const {playbook, old, new: next, assets} = context
+  const env = {REL_ITEM: playbook.item, REL_OLD: old, REL_NEW: next, ...assetVariables(assets)}
+  return commandGate(
+    {gate: name, argv: [file, ...args], cwd: context.folder, env, timeoutSecs},
+    world,
+  )
+}
+
+async function elfOf(spec: Spec<'elf'>, {folder}: GateContext): Promise<GateResult> {
+  const {elfCheck} = await import('../gates/elf-check.ts')
+  const {path, arch, static: isStatic} = spec
+  const gate = `elf ${arch}`
+  return elfCheck({gate, file: join(folder, path), machine: machines[arch], isStatic})
+}
+
+async function runOf(
+  spec: Spec<'run'>,
+  context: GateContext,
+  world: GateWorld,
+): Promise<GateResult> {
+  const {runCheck} = await import('../gates/run-check.ts')
+  const {path, arch, args, prints, timeout_secs: timeoutSecs} = spec
+  const program = {gate: `run ${arch}`, file: join(context.folder, path), machine: machines[arch]}
+  return runCheck({...program, args, expect: withVersions(prints, context), timeoutSecs}, world)
+}
+
+async function bootGateOf(
+  spec: Spec<'boot_smoke'>,
+  context: GateContext,
+  world: GateWorld,
+): Promise<GateResult> {
+  const {bootSmoke} = await import('../gates/boot-smoke.ts')
+  const {machine, heartbeat, ssh, timeout_secs: timeoutSecs, release} = spec
+  const gate = `boot_smoke ${machine}`
+  const boot = bootOf(spec, context)
+  if (boot === undefined)
+    return unavailable(gate, 'there is neither a disk, nor a kernel with its initrd, to boot')
+  const wanted =
+    release ?? (spec.kernel === undefined && spec.disk === undefined ? '{new}' : undefined)
+  const says = wanted === undefined ? {} : {release: withVersions(wanted, context)}
+  return bootSmoke({gate, machine, boot, heartbeat, ssh, timeoutSecs, ...says}, world)
+}
+
+async function reproducibleOf(
+  spec: Spec<'reproducible'>,
+  context: GateContext,
+  world: GateWorld,
+): Promise<GateResult> {
+  const {reproducible} = await import('../gates/reproducible.ts')
+  const [file = '', ...args] = spec.run.map((word) => withVersions(word, context))
+  const {outputs, keep, timeout_secs: timeoutSecs} = spec
+  const {folder: source, now: epoch} = context
+  const build = {argv: [file, ...args] as const, source, outputs, keep, epoch, timeoutSecs}
+  return reproducible({gate: 'reproducible', ...build}, world)
+}
+
+/** The kernel is the one of the playbook, or the one that the upstream took out of its package. */
+function bootOf({disk, kernel, initrd}: Spec<'boot_smoke'>, {folder, assets}: GateContext) {
+  if (disk !== undefined) return {kind: 'disk' as const, image: join(folder, disk)}
+  const verified = assets.find(({arch}) => arch.endsWith('-vmlinuz'))?.path
+  const image = kernel === undefined ? verified : join(folder, kernel)
+  if (image === undefined || initrd === undefined) return undefined
+  return {kind: 'kernel' as const, kernel: image, initrd: join(folder, initrd)}
+}
+
+/** A log from hardware is taken on the word of who signs the change off. */
+async function hardwareOf(
+  {about}: Spec<'hardware_evidence'>,
+  {evidenceFolder}: GateContext,
+  log: string | undefined,
+): Promise<GateResult> {
+  const {hardwareEvidence} = await import('../gates/hardware-evidence.ts')
+  const gate = 'hardware_evidence'
+  const asked = hardwareEvidence(gate, about)
+  if (log === undefined) return asked
+  const sha256 = sha256Hex(readFileLimited(log, MAX_LOG_BYTES))
+  const kept = join(evidenceFolder, `hardware-${basename(log)}`)
+  copyFileSync(log, kept)
+  return passed(gate, 'a log of a run on hardware is attached; who signs off vouches for it', {
+    caveats: asked.caveats,
+    logs: [{path: kept, sha256}],
+  })
+}
+
+function withVersions(text: string, {playbook, old, new: next}: GateContext): string {
+  return filled(text, {item: playbook.item, old, new: next})
+}

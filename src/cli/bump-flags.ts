@@ -1,0 +1,69 @@
+import {Flags} from '@oclif/core'
+import {type KeyFileFlagValues, keyFileFlags} from './key-flags.ts'
+import {type TrustFlagValues, trustFlags} from './trust-flags.ts'
+
+/** Who signs off, and what a bump is recorded to or replayed from. */
+export const worldFlags = {
+  'sign-off': Flags.string({
+    helpGroup: 'SIGN-OFF',
+    helpValue: 'KEY',
+    summary: 'Sign the change off with this key: a name from rel keys list, a file, or a signer.',
+  }),
+  'hardware-log': Flags.string({
+    helpGroup: 'SIGN-OFF',
+    helpValue: 'FILE',
+    summary: 'Log of a run on hardware, for what no gate here can prove.',
+  }),
+  ...keyFileFlags,
+  ...trustFlags,
+  record: Flags.string({
+    exclusive: ['replay'],
+    helpValue: 'DIR',
+    summary: 'Keep every answer and every verdict in this folder.',
+  }),
+  replay: Flags.string({
+    helpValue: 'DIR',
+    summary: 'Take every answer and every verdict from this folder; no network, no gate is run.',
+  }),
+}
+
+/** What a bump may do. */
+export const bumpFlags = {
+  rollback: Flags.boolean({
+    default: false,
+    summary: 'Allow an older version than the current one.',
+  }),
+  critical: Flags.boolean({
+    default: false,
+    summary: 'Tag the change where the playbook tags critical ones.',
+  }),
+  push: Flags.boolean({
+    allowNo: true,
+    default: true,
+    summary: 'Push the branch and open or update the pull request.',
+  }),
+  waive: Flags.string({
+    helpGroup: 'SIGN-OFF',
+    helpValue: 'GATE=REASON',
+    multiple: true,
+    summary: 'Let a gate pass that could not prove its point; needs --sign-off.',
+  }),
+  ...worldFlags,
+}
+
+export type WorldFlagValues = KeyFileFlagValues &
+  TrustFlagValues & {
+    readonly 'sign-off'?: string | undefined
+    readonly 'hardware-log'?: string | undefined
+    readonly record?: string | undefined
+    readonly replay?: string | undefined
+    readonly json?: boolean | undefined
+    readonly quiet: boolean
+  }
+
+export type BumpFlagValues = WorldFlagValues & {
+  readonly rollback: boolean
+  readonly critical: boolean
+  readonly push: boolean
+  readonly waive?: readonly string[] | undefined
+}

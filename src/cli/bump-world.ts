@@ -1,0 +1,88 @@
+import {homedir} from 'node:os'
+import {join} from 'node:path'
+import {githubTokenFor} from '../bump/github-token.ts'
+import {loadPlaybooks, playbookOf} from '../bump/load-playbooks.ts'
+import {openUpstream, type UpstreamWorld} from '../bump/open-upstream.ts'
+import {recordingTape, replayTape, type Tape} from '../bump/recording.ts'
+import {gateRunner} from '../bump/run-gate.ts'
+import {signOffBy} from '../bump/sign-off.ts'
+import type {StepContext} from '../bump/step-context.ts'
+import {lockedEntry} from '../bump/survey.ts'
+import type {BumpWorld} from '../bump/world.ts'
+import {systemTime} from '../system/clock.ts'
+import {ContentCache} from '../system/content-cache.ts'
+import {openGit} from '../system/git.ts'
+import {makeHttp} from '../system/http-client.ts'
+import type {WorldFlagValues} from './bump-flags.ts'
+import {openSignerFromFlags} from './key-flags.ts'
+import {printMessages} from './output.ts'
+import {trustSourceFromFlags} from './trust-flags.ts'
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** The real world of a bump, and what to do with it in the end. */
+export type OpenWorld = {
+  readonly context: StepContext
+  /** Saves a recording, forgets the key. Call it whatever happened. */
+  close(): void
+}
+
+/** What upstreams and forge are asked through: one client, one cache, the time of now. */
+export function upstreamWorld(env: Environment): UpstreamWorld {
+  const cache = new ContentCache(join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'rel'))
+  const http = makeHttp({cache, userAgent: 'rel', proxyEnv: env})
+  return {http, cache, now: systemTime(), tokenFor: (apiUrl) => githubTokenFor(apiUrl, env)}
+}
+
+/** Everything that a bump of an item touches. Refuses as loadPlaybooks and openUpstream do. */
+export async function openBumpWorld(
+  item: string,
+  flags: WorldFlagValues,
+  env: Environment,
+): Promise<OpenWorld> {
+  const git = await openGit(process.cwd(), env)
+  const playbooks = loadPlaybooks(git.root)
+  const playbook = playbookOf(playbooks, item)
+  const ours = upstreamWorld(env)
+  const tape = tapeOf(flags, ours)
+  const run = gateRunner({
+    path: env.PATH ?? '/usr/bin:/bin',
+    ...(flags['hardware-log'] === undefined ? {} : {hardwareLog: flags['hardware-log']}),
+  })
+  const real = {...ours, http: tape.http(), now: tape.now}
+  const upstream = await openUpstream(playbook, real, await lockedEntry(git, item))
+  const signing = await signingOf(flags, env, tape.now)
+  const world: BumpWorld = {
+    git,
+    upstream,
+    runGate: tape.gates(run),
+    now: tape.now,
+    ...(signing === undefined ? {} : {signOff: signing.signOff}),
+    onStep: (phase, _name, text) => {
+      if (phase === 'begin' && flags.json !== true && !flags.quiet) printMessages([`  ${text} …`])
+    },
+  }
+  return {
+    context: {playbook, others: playbooks.filter((other) => other !== playbook), world},
+    close: () => {
+      tape.save?.()
+      signing?.close()
+    },
+  }
+}
+
+function tapeOf(flags: WorldFlagValues, {http, now}: UpstreamWorld): Tape & {save?(): void} {
+  if (flags.replay !== undefined) return replayTape(flags.replay)
+  if (flags.record !== undefined) return recordingTape(flags.record, http, now)
+  return {now, http: () => http, gates: (run) => run}
+}
+
+/** Whoever signs off, checked against whom --public-key or the trust anchor lets do it. */
+async function signingOf(flags: WorldFlagValues, env: Environment, now: number) {
+  const {'sign-off': key} = flags
+  if (key === undefined) return undefined
+  const trust = await trustSourceFromFlags(flags, env, 'release-manager')
+  const named = /^[a-z][a-z0-9-]+:/.test(key) ? {signer: key} : {key}
+  const signer = await openSignerFromFlags({...flags, 'public-key': undefined, ...named})
+  return {signOff: signOffBy(signer, trust, now), close: () => signer.close?.()}
+}

@@ -1,0 +1,105 @@
+import {RelError} from '../../system/error.ts'
+import {nearest} from '../../system/nearest.ts'
+import {parseDepends} from './depends.ts'
+import {
+  checkKernelVersion,
+  highestVersion,
+  type KernelRelease,
+  parseKernelRelease,
+} from './kernel-names.ts'
+import type {PackageEntry} from './packages-index.ts'
+import type {Distribution} from './snapshot-id.ts'
+
+/** A kernel in a set of suites: what would be installed for its release. */
+export type MappedKernel<T extends PackageEntry> = {
+  readonly release: KernelRelease
+  readonly image: T
+  /** Where the distribution has them apart (Ubuntu); Debian's are in the image package. */
+  readonly modules?: T
+}
+
+const PREFIX = 'linux-image-'
+
+/** True for every package that the mapping of `meta` may need. */
+export function isKernelPackage(name: string, meta: string): boolean {
+  return name === meta || /^linux-(?:image|modules)-\d/.test(name)
+}
+
+/**
+ * The kernel that the meta package installs today: of all suites its highest version, which depends
+ * on the image. Refuses with apt_package_missing, kernel_meta_unclear, and as `findKernel` does.
+ */
+export function currentKernel<T extends PackageEntry>(
+  packages: readonly T[],
+  meta: string,
+  distribution: Distribution,
+): MappedKernel<T> {
+  const candidate = highestVersion(packages.filter(({name}) => name === meta))
+  if (candidate === undefined)
+    throw new RelError('apt_package_missing', `the archive has no ${meta}`)
+  const {name, relation} = imageOf(candidate)
+  const kernel = findKernel(packages, name.slice(PREFIX.length), distribution)
+  if (relation?.operator === '=' && relation.version !== kernel.image.version)
+    throw new RelError(
+      'kernel_meta_unclear',
+      `${meta} wants ${name} ${relation.version}, the archive has ${kernel.image.version}`,
+    )
+  return kernel
+}
+
+function imageOf(meta: PackageEntry): ReturnType<typeof parseDepends>[number][number] {
+  const groups = parseDepends(meta.depends)
+  const images = groups.flat().filter(({name}) => /^linux-image-\d/.test(name))
+  const [image] = images
+  if (image === undefined || images.length > 1)
+    throw new RelError('kernel_meta_unclear', `${meta.name} depends on ${images.length} kernels`)
+  return image
+}
+
+/**
+ * The kernel of a release, at its highest version. Refuses with version_malformed,
+ * apt_package_missing (with the nearest releases), kernel_abi_mismatch, kernel_modules_mismatch.
+ */
+export function findKernel<T extends PackageEntry>(
+  packages: readonly T[],
+  text: string,
+  distribution: Distribution,
+): MappedKernel<T> {
+  const release = parseKernelRelease(text)
+  const image = highestVersion(packages.filter(({name}) => name === `${PREFIX}${text}`))
+  if (image === undefined) throw missing(packages, text)
+  checkKernelVersion(release, image.version, distribution)
+  const modules = modulesOf(packages, image, text)
+  return {release, image, ...(modules === undefined ? {} : {modules})}
+}
+
+function modulesOf<T extends PackageEntry>(
+  packages: readonly T[],
+  image: T,
+  release: string,
+): T | undefined {
+  const name = `linux-modules-${release}`
+  const ofImage = packages.filter((entry) => entry.name === name)
+  const isNeeded = parseDepends(image.depends)
+    .flat()
+    .some((dependency) => dependency.name === name)
+  if (ofImage.length === 0 && !isNeeded) return undefined
+  const modules = ofImage.find(({version}) => version === image.version)
+  const newest = highestVersion(ofImage)
+  // apt would take the newest of both, so they have to be the same
+  if (modules === undefined || newest?.version !== modules.version)
+    throw new RelError(
+      'kernel_modules_mismatch',
+      `${image.name} is ${image.version}, ${name} is ${newest?.version ?? 'missing'}`,
+    )
+  return modules
+}
+
+function missing(packages: readonly PackageEntry[], release: string): RelError {
+  const known = packages
+    .filter(({name}) => /^linux-image-\d/.test(name))
+    .map(({name}) => name.slice(PREFIX.length))
+  const near = nearest(release, new Set(known), 3)
+  const hint = near.length === 0 ? {} : {hint: `the archive has ${near.join(', ')}`}
+  return new RelError('apt_package_missing', `the archive has no ${PREFIX}${release}`, hint)
+}

@@ -1,0 +1,180 @@
+import {basename} from 'node:path'
+import type {ContentCache} from '../../system/content-cache.ts'
+import type {Candidate, Drift, Upstream, VerifiedAsset, VerifiedVersion} from '../upstream.ts'
+import {
+  type AptWorld,
+  fetchDeb,
+  fetchPackages,
+  fetchSuite,
+  type SignedPackage,
+  type SignedSuite,
+} from './archive.ts'
+import type {AptKernelConfig} from './config.ts'
+import {readDebFile} from './deb-archive.ts'
+import {
+  archiveLevel,
+  checkMinimum,
+  driftOf,
+  packageFact,
+  packageLock,
+  suiteFact,
+  suiteLock,
+} from './evidence.ts'
+import {kernelBanner, MAX_KERNEL_BYTES} from './kernel-banner.ts'
+import {currentKernel, findKernel, isKernelPackage, type MappedKernel} from './kernel-mapping.ts'
+import {checkKernelBanner, compareKernelReleases} from './kernel-names.ts'
+import type {SuiteWish} from './release-rules.ts'
+import {parseSnapshotId} from './snapshot-id.ts'
+
+type Kernel = MappedKernel<SignedPackage>
+
+/** The suites of the archive with the kernel packages in their signed indexes. */
+type State = {readonly suites: readonly SignedSuite[]; readonly packages: readonly SignedPackage[]}
+
+type KernelWorld = AptWorld & {readonly cache: Pick<ContentCache, 'add'>}
+
+/**
+ * An upstream whose versions are kernel releases, as `uname -r` prints them. The signed indexes of
+ * all suites decide which package that is. Assets are told apart by their arch: `arm64` is the image
+ * package, `arm64-modules` the modules where they are apart, `arm64-vmlinuz` the kernel taken out of
+ * the verified package. Refuses as fetchSuite, fetchPackages, currentKernel,
+ * findKernel and readDebFile do, and with kernel_image_mismatch, integrity_too_low.
+ */
+export function makeAptKernelUpstream(config: AptKernelConfig, world: KernelWorld): Upstream {
+  return new KernelUpstream(config, world)
+}
+
+class KernelUpstream implements Upstream {
+  readonly #config: AptKernelConfig
+  readonly #world: KernelWorld
+  #state: Promise<State> | undefined
+
+  constructor(config: AptKernelConfig, world: KernelWorld) {
+    this.#config = config
+    this.#world = world
+  }
+
+  async latest(current: string): Promise<Candidate | undefined> {
+    const {packages} = await this.#archive()
+    const kernel = currentKernel(packages, this.#config.meta, this.#config.distribution)
+    return this.compare(kernel.release.text, current) > 0 ? candidateOf(kernel) : undefined
+  }
+
+  async find(version: string): Promise<Candidate> {
+    return candidateOf(await this.#kernel(version))
+  }
+
+  compare(a: string, b: string): number {
+    return compareKernelReleases(a, b)
+  }
+
+  async verify(
+    candidate: Candidate,
+    minimum: Parameters<Upstream['verify']>[1],
+  ): Promise<VerifiedVersion> {
+    checkMinimum(minimum)
+    const kernel = await this.#kernel(candidate.version)
+    const {suites} = await this.#archive()
+    const debs = [kernel.image, ...(kernel.modules === undefined ? [] : [kernel.modules])]
+    const {arch} = this.#config
+    const imageDeb = await this.#debAsset(kernel.image, arch)
+    const assets = [imageDeb]
+    if (kernel.modules !== undefined)
+      assets.push(await this.#debAsset(kernel.modules, `${arch}-modules`))
+    const image = await this.#imageAsset(kernel, imageDeb.path)
+    return {
+      candidate,
+      assets: [...assets, image.asset],
+      facts: [
+        ...suites.map(suiteFact),
+        ...debs.map((deb) => packageFact(deb, arch)),
+        {
+          subject: image.asset.name,
+          check: '“Linux version” in the image',
+          by: basename(kernel.image.filename),
+          level: archiveLevel,
+          detail: image.banner,
+        },
+      ],
+      level: archiveLevel,
+      lock: {suites: suites.map(suiteLock), packages: debs.map((deb) => packageLock(deb, arch))},
+    }
+  }
+
+  /** A live archive moves on, so its InRelease files may differ; the packages may not. */
+  async audit(_version: string, lock: VerifiedVersion['lock']): Promise<readonly Drift[]> {
+    const {suites, packages} = await this.#archive()
+    const seen = packages.map((entry) => packageLock(entry, this.#config.arch))
+    const replaced = {code: 'apt_package_replaced', goneCode: 'apt_package_missing'} as const
+    const changed = {code: 'snapshot_changed', goneCode: 'snapshot_changed'} as const
+    return [
+      ...(this.#config.snapshot === undefined
+        ? []
+        : driftOf(lock.suites, suites.map(suiteLock), ['suite'], changed)),
+      ...driftOf(lock.packages, seen, ['name', 'version', 'arch'], replaced),
+    ]
+  }
+
+  async #kernel(version: string): Promise<Kernel> {
+    const {packages} = await this.#archive()
+    return findKernel(packages, version, this.#config.distribution)
+  }
+
+  /** Fetched once: all questions of one run are about one state of the archive. */
+  #archive(): Promise<State> {
+    this.#state ??= this.#fetch()
+    return this.#state
+  }
+
+  async #fetch(): Promise<State> {
+    const {suites: wanted, keyring, snapshot, arch, meta} = this.#config
+    const at = this.#time()
+    const suites: SignedSuite[] = []
+    const packages: SignedPackage[] = []
+    for (const entry of wanted) {
+      const url = entry.url.replaceAll('{snapshot}', snapshot ?? '')
+      const suite = await fetchSuite(url, this.#wish(entry, at), keyring, this.#world)
+      suites.push(suite)
+      const isWanted = (name: string) => isKernelPackage(name, meta)
+      packages.push(...(await fetchPackages(suite, arch, isWanted, this.#world.http)))
+    }
+    return {suites, packages}
+  }
+
+  #time(): SuiteWish['at'] {
+    const {snapshot, distribution} = this.#config
+    const {now} = this.#world
+    if (snapshot === undefined) return {kind: 'live', time: now}
+    return {kind: 'snapshot', time: parseSnapshotId(snapshot, distribution, now)}
+  }
+
+  #wish(suite: AptKernelConfig['suites'][number], at: SuiteWish['at']): SuiteWish {
+    const {distribution, arch} = this.#config
+    const {name, components, max_age_days: maxAgeDays} = suite
+    return {distribution, suite: name, components, architectures: [arch], maxAgeDays, at}
+  }
+
+  async #debAsset(deb: SignedPackage, arch: string): Promise<VerifiedAsset> {
+    const {path, sha256, size} = await fetchDeb(deb, this.#world.http)
+    return {arch, name: basename(deb.filename), sha256, size, path, level: archiveLevel}
+  }
+
+  async #imageAsset(
+    {release, image}: Kernel,
+    deb: string,
+  ): Promise<{asset: VerifiedAsset; banner: string}> {
+    const name = `vmlinuz-${release.text}`
+    const bytes = await readDebFile(deb, `boot/${name}`, MAX_KERNEL_BYTES)
+    const banner = kernelBanner(bytes)
+    checkKernelBanner(banner, release.text, image.version, this.#config.distribution)
+    const kept = this.#world.cache.add(bytes)
+    return {
+      asset: {arch: `${this.#config.arch}-vmlinuz`, name, level: archiveLevel, ...kept},
+      banner,
+    }
+  }
+}
+
+function candidateOf({release, image}: Kernel): Candidate {
+  return {version: release.text, tag: image.version}
+}

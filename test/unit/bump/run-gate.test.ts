@@ -1,0 +1,99 @@
+import {mkdirSync, readFileSync, writeFileSync} from 'node:fs'
+import {join} from 'node:path'
+import {test} from 'uvu'
+import * as assert from 'uvu/assert'
+import {gateSchema} from '../../../src/bump/playbook-gates.ts'
+import {parsePlaybook} from '../../../src/bump/playbook-parse.ts'
+import {gateRunner} from '../../../src/bump/run-gate.ts'
+import type {GateContext} from '../../../src/bump/world.ts'
+import {sha256Hex} from '../../../src/system/hash.ts'
+import {traefikPlaybook} from '../../support/bump/sample.ts'
+import {temporaryFolder} from '../../support/tmp.ts'
+
+const PATH = process.env.PATH ?? '/usr/bin:/bin'
+
+function context(): GateContext {
+  const root = temporaryFolder()
+  for (const name of ['tree', 'evidence']) mkdirSync(join(root, name))
+  writeFileSync(join(root, 'tree/file'), 'traefik v3.3.5\n')
+  return {
+    playbook: parsePlaybook(traefikPlaybook, 't.yaml'),
+    old: 'v3.3.4',
+    new: 'v3.3.5',
+    inputs: {NEW: 'v3.3.5'},
+    folder: join(root, 'tree'),
+    evidenceFolder: join(root, 'evidence'),
+    assets: [{arch: 'amd64', name: 'a', sha256: 'x', size: 1, path: '/cache/a', level: 'L1'}],
+    now: 1,
+  }
+}
+
+async function run(gate: object, help: {hardwareLog?: string} = {}) {
+  const where = context()
+  return gateRunner({path: PATH, ...help})(gateSchema.parse(gate), where)
+}
+
+const cases: readonly [string, object, string, string | undefined][] = [
+  [
+    'a command that ends well',
+    {name: 'c', run: ['grep', '-q', '{new}', 'file']},
+    'passed',
+    undefined,
+  ],
+  [
+    'a command that does not',
+    {name: 'c', run: ['grep', '-q', '{old}', 'file']},
+    'refused',
+    'run_failed',
+  ],
+  [
+    'a command that is not there',
+    {name: 'c', run: ['no-such-program']},
+    'unavailable',
+    'gate_unavailable',
+  ],
+  [
+    'a command that takes too long',
+    {name: 'c', run: ['sleep', '60'], timeout_secs: 1},
+    'refused',
+    'run_timeout',
+  ],
+]
+for (const [name, gate, verdict, code] of cases)
+  test(`a gate: ${name}`, async () => {
+    const result = await run({uses: 'command', ...gate})
+    assert.equal([result.verdict, result.code], [verdict, code], result.summary)
+  })
+
+test('a command sees the versions and the verified files, and nothing of the environment', async () => {
+  process.env.REL_TOKEN = 'canary'
+  const result = await run({uses: 'command', name: 'c', run: ['env']})
+  const said = readFileSync(result.logs[0]?.path ?? '', 'utf8')
+  assert.match(said, /^REL_NEW=v3\.3\.5$/m)
+  assert.match(said, /^REL_ASSET_AMD64=\/cache\/a$/m)
+  assert.not.match(said, /canary/)
+})
+
+test('what is no ELF program is refused', async () => {
+  const result = await run({uses: 'elf', path: 'file', arch: 'amd64'})
+  assert.equal([result.verdict, result.code], ['refused', 'elf_not'])
+})
+
+test('without a kernel and an initrd nothing is booted, and that is no pass', async () => {
+  const result = await run({uses: 'boot_smoke'})
+  assert.is(result.verdict, 'unavailable')
+})
+
+test('hardware asks for evidence; a log that is attached is kept with its digest', async () => {
+  const gate = {uses: 'hardware_evidence', about: 'gpu_firmware'}
+  const asked = await run(gate)
+  assert.equal([asked.verdict, asked.code], ['needs_evidence', 'gate_needs_evidence'])
+  const log = join(temporaryFolder(), 'pi.log')
+  writeFileSync(log, 'booted\n')
+  const given = await run(gate, {hardwareLog: log})
+  assert.is(given.verdict, 'passed')
+  assert.equal(given.caveats, asked.caveats)
+  assert.is(given.logs[0]?.sha256, sha256Hex('booted\n'))
+})
+
+test.run()
