@@ -55,7 +55,7 @@ export async function verifyTree(
 
 /** Directories with a mode that verifying refuses. */
 export function openDirectories({directories}: Listing): Listing['directories'] {
-  return directories.filter(({stat}) => (stat.mode & NEVER) !== 0)
+  return directories.filter(({stat}) => (stat.mode & OPEN) !== 0)
 }
 
 /** Modes of directories are not signed, but some let everybody change what was verified. */
@@ -203,7 +203,9 @@ function differenceAt(table: FileTable, at: number, entry: FileEntry): Differenc
   return {path, code: 'file_digest_mismatch', seen}
 }
 
-/** Set-uid, set-gid, sticky, and writable by everybody: in no bundle, whoever signed it. */
+/** Writable by everybody. Set-gid directories are harmless, and what a Kubernetes volume has. */
+const OPEN = 0o0002
+/** Set-uid, set-gid, sticky, and writable by everybody: no file of a bundle, whoever signed it. */
 const NEVER = 0o7002
 
 export function statusDifference(

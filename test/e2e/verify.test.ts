@@ -65,6 +65,36 @@ test('what was asked for must be as signed', async () => {
   assert.is(codeOf(await verify('--at', '2020-01-01')), 'timestamp_future')
 })
 
+test('a refusal says nothing on standard output, nor that anything is well', async () => {
+  const cwd = await project()
+  const archive = 'app.tar.gz'
+  assert.is((await rel(cwd, 'pack', 'app-1.0.0', '--output', archive)).code, 0)
+  assert.is((await rel(cwd, 'keys', 'new', 'stranger', '--no-passphrase')).code, 0)
+  const key = ['--public-key', 'stranger']
+  const alone = 'app-1.0.0/bin/app.sh'
+  addFile(cwd, 'bad-1.0.0/x', 'x')
+  assert.is((await rel(cwd, 'sign', 'bad-1.0.0', '--key', 'release')).code, 0)
+  addFile(cwd, 'bad-1.0.0/x', 'other')
+  assert.is((await rel(cwd, 'sign', alone, '--key', 'release')).code, 0)
+  for (const args of [
+    ['verify', 'bad-1.0.0', '--public-key', 'release'],
+    ['verify', archive, ...key],
+    ['verify', alone, ...key],
+    ['verify', archive, '--explain', ...key],
+    ['unpack', archive, '-C', 'out', ...key],
+    ['unpack', archive, '-C', 'out', '--dry-run', ...key],
+    ['pack', 'bad-1.0.0', '--output', 'bad.tar'],
+    ['sign', 'app-1.0.0', '--add', '--key', 'release'], // its tree now holds signatures of a file
+  ]) {
+    const run = await rel(cwd, ...args)
+    const said = `${args.join(' ')}: ${run.stdout}${run.stderr}`
+    assert.is.not(run.code, 0, said)
+    assert.is(run.stdout, '', said)
+    assert.not.match(run.stderr, '✔', said)
+    assert.match(run.stderr, '✖', said)
+  }
+})
+
 test('nothing verifies without a key that has signed', async () => {
   const cwd = await project()
   assert.is((await rel(cwd, 'keys', 'new', 'stranger', '--no-passphrase')).code, 0)

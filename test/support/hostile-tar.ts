@@ -317,6 +317,9 @@ function unreadShapes(
   const patches: readonly [name: string, at: number, bytes: string][] = [
     ['uid that is no number', 108, 'root\0\0\0\0'],
     ['gid of spaces', 116, '        '],
+    ['gid beyond 32 bits', 116, '\x800000000'],
+    ['negative gid', 116, '\xff\xff\xff\xff\xff\xff\xff\xff'],
+    ['mtime beyond 40 bits', 136, '\x80\0\0\0\0\0\x01\0\0\0\0\0'],
     ['mtime that is no number', 136, 'not a number'],
     ['mtime with data behind its NUL', 136, '1234567\x00evil'],
     ['device number that is no number', 329, '8888888\0'],

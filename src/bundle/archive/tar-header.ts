@@ -109,13 +109,22 @@ const unreadNumbers = ['uid', 'gid', 'mtime', 'deviceMajor', 'deviceMinor'] as c
 function checkUnread(block: Buffer): void {
   for (const name of unreadNumbers) {
     const [at, length] = field[name]
-    const first = block[at] ?? 0
-    // GNU's base-256; 0xff begins a negative number, such as a time before 1970
-    if (first !== 0x80 && first !== 0xff) octal(block, at, length, name)
+    if (!isBase256(block, at, length)) octal(block, at, length, name)
   }
   checkFilled(block, field.userName)
   checkFilled(block, field.groupName)
   if (!isZero(block, ...field.unused)) throw malformed('something hides behind a header')
+}
+
+/**
+ * GNU's base-256 of at most 32 bits, or 40 for a time; 0xff begins a negative number, such as a time
+ * before 1970. Other tars stop at more.
+ */
+function isBase256(block: Buffer, at: number, length: number): boolean {
+  const [numberBytes, isTime] = length === 12 ? [5, true] : [4, false]
+  const filling = block.subarray(at + 1, at + length - numberBytes)
+  if (block[at] === 0x80) return filling.every((byte) => byte === 0)
+  return isTime && block[at] === 0xff && filling.every((byte) => byte === 0xff)
 }
 
 /** Six digits, NUL, space (POSIX, GNU), or space, NUL (some writers); the sum of unsigned bytes. */

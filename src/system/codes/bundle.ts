@@ -205,10 +205,10 @@ export const bundleCodes = {
   },
   mode_forbidden: {
     exit: 'verification',
-    title: 'a file has permissions that no bundle may have',
+    title: 'a file or a directory has permissions that no bundle may have',
     cause:
-      'Bundles carry 0644 and 0755 only: setuid, setgid, sticky and foreign write bits give away rights.',
-    fix: 'chmod the file to 0644 or 0755, or sign with --normalise-modes.',
+      'Bundles carry 0644 and 0755 only: setuid, setgid, sticky and foreign write bits give away rights. Sidecars are at most 0644.',
+    fix: 'chmod the file to 0644 or 0755, or sign with --normalise-modes. For directories: chmod o-w.',
   },
   mode_mismatch: {
     exit: 'verification',

@@ -194,6 +194,22 @@ test('two signers: either trust accepts, and so does a threshold of two', async 
   await rejectsCode(() => verifyManifestBytes(bytes, policyOf([c.publicKey])), 'key_unknown')
 })
 
+test('a false D2 signature is ignored only beside an entry of a key that is unknown', async () => {
+  const falsified = (bytes: Buffer) =>
+    edited(bytes, (wire) => (wire.signature = Buffer.alloc(64, 7).toString('base64')))
+  const trustBoth = policyOf([a.publicKey, b.publicKey])
+  const cosignedBytes = await cosigned(good)
+  await rejectsCode(() => verifyManifestBytes(falsified(good), trustA), 'signature_invalid')
+  await rejectsCode(
+    () => verifyManifestBytes(falsified(cosignedBytes), trustBoth),
+    'signature_invalid',
+  )
+  const {signedBy} = await verifyManifestBytes(falsified(cosignedBytes), trustA)
+  assert.equal(signedBy, [a.publicKey.keyId])
+  const malformed = edited(cosignedBytes, (wire) => (wire.signature = 'x'))
+  await rejectsCode(() => verifyManifestBytes(malformed, trustA), 'signature_malformed')
+})
+
 test('a D2 manifest meets a threshold of one only', async () => {
   const allow = {legacy: 'allow'} as const
   await verifyManifestBytes(d2, policyOf([b.publicKey, a.publicKey], allow))

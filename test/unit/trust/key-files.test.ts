@@ -67,8 +67,7 @@ for (const [form, bytes] of PUBLIC)
 
 test('what a public key file says beside the key is kept', () => {
   assert.is(
-    parsePublicKey(Buffer.from('ssh-ed25519 ' + texts.openssh.split(' ')[1]?.trim() + ' a b'))
-      .comment,
+    parsePublicKey(Buffer.from(`ssh-ed25519 ${texts.openssh.split(' ')[1]?.trim()} a b`)).comment,
     'a b',
   )
   const {comment, minisignKeyId} = parsePublicKey(Buffer.from(texts.minisign))
