@@ -1,5 +1,6 @@
 import {z} from 'zod'
 import {integrityLevels} from '../upstream/upstream.ts'
+import {forgeSchema} from './forge/config.ts'
 import {gateSchema} from './playbook-gates.ts'
 import {pinSchema, repositoryPath} from './playbook-pins.ts'
 import {upstreamSchema} from './playbook-upstreams.ts'
@@ -69,6 +70,7 @@ const changeSchema = z.strictObject({
   tag_name: z.string().min(1).max(200).default('{item}-{new}'),
   labels: z.array(z.string().min(1).max(50)).max(16).default([]),
   reviewers: z.array(z.string().min(1).max(100)).max(16).default([]),
+  forge: forgeSchema.optional(),
   dispatch: z
     .strictObject({
       workflow: z.string().min(1).max(200),

@@ -69,8 +69,9 @@ export async function push(state: BumpState, {playbook, world}: StepContext) {
 export async function pullRequest(state: BumpState, context: StepContext) {
   const {pullRequests} = context.world
   if (state.isPushed !== true || pullRequests === undefined) return {}
-  const opened = await pullRequests.openOrUpdate(await evidenceOf(state, context))
-  return {pullRequest: opened}
+  const evidence = await evidenceOf(state, context)
+  const {warnings = [], ...opened} = await pullRequests.openOrUpdate(evidence)
+  return {pullRequest: opened, warnings: [...state.warnings, ...warnings]}
 }
 
 /** Starts the playbook's workflow on the branch that was pushed. Refuses as the forge does. */

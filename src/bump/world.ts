@@ -22,14 +22,19 @@ export type GateContext = {
   readonly now: number
 }
 
+/** A pull request that is open now. */
+export type OpenedPullRequest = {
+  readonly url: string
+  readonly number: number
+  readonly isNew: boolean
+  /** What it should have and does not, such as a reviewer. */
+  readonly warnings?: readonly string[]
+}
+
 /** The forge where the pull request is. */
 export type PullRequests = {
   /** Opens the one pull request of the branch, or updates the one that is open. */
-  openOrUpdate(evidence: BumpEvidence): Promise<{
-    readonly url: string
-    readonly number: number
-    readonly isNew: boolean
-  }>
+  openOrUpdate(evidence: BumpEvidence): Promise<OpenedPullRequest>
   /** Starts a workflow on a branch. */
   dispatch?(
     workflow: string,

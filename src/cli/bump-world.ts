@@ -1,5 +1,6 @@
 import {homedir} from 'node:os'
 import {join} from 'node:path'
+import {openForge} from '../bump/forge/forge.ts'
 import {githubTokenFor} from '../bump/github-token.ts'
 import {loadPlaybooks, playbookOf} from '../bump/load-playbooks.ts'
 import {openUpstream, type UpstreamWorld} from '../bump/open-upstream.ts'
@@ -52,11 +53,15 @@ export async function openBumpWorld(
   const real = {...ours, http: tape.http(), now: tape.now}
   const upstream = await openUpstream(playbook, real, await lockedEntry(git, item))
   const signing = await signingOf(flags, env, tape.now)
+  const {forge} = playbook.change
   const world: BumpWorld = {
     git,
     upstream,
     runGate: tape.gates(run),
     now: tape.now,
+    ...(forge === undefined
+      ? {}
+      : {pullRequests: openForge(forge, playbook.change, {http: real.http, env})}),
     ...(signing === undefined ? {} : {signOff: signing.signOff}),
     onStep: (phase, _name, text) => {
       if (phase === 'begin' && flags.json !== true && !flags.quiet) printMessages([`  ${text} …`])

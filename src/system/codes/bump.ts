@@ -251,4 +251,38 @@ export const bumpCodes = {
     cause: 'The file is damaged, or made by another version of rel.',
     fix: 'Record it again with --record FILE.',
   },
+  forge_token_missing: {
+    exit: 'usage',
+    title: 'there is no token for the forge',
+    cause:
+      'A pull request is opened in somebody’s name. Tokens come from the environment alone and go only to the address that the environment names.',
+    fix: 'Set the variables in the hint, then rel bump resume ITEM; or bump with --no-push.',
+  },
+  forge_unauthorised: {
+    exit: 'unauthorised',
+    title: 'the forge does not let the token do it',
+    cause: 'The token is expired, or may not write pull requests or start workflows there.',
+    fix: 'Give the token those rights, then rel bump resume ITEM.',
+  },
+  forge_not_found: {
+    exit: 'unauthorised',
+    title: 'the forge does not show the repository',
+    cause:
+      'change.forge.repository is another one, or the token may not read it: forges answer both alike.',
+    fix: 'Check the name and the token, then rel bump resume ITEM.',
+  },
+  pull_request_refused: {
+    exit: 'conflict',
+    title: 'the forge refused the pull request',
+    cause:
+      'The base branch is not there, the branch has no commits beyond it, or a rule of the repository forbids it. The branch is pushed.',
+    fix: 'Check change.base and the rules of the repository, then rel bump resume ITEM.',
+  },
+  workflow_missing: {
+    exit: 'usage',
+    title: 'the workflow to start is not there',
+    cause:
+      'change.dispatch.workflow names no workflow of the repository that can be started by hand on its default branch, or the token may not see it.',
+    fix: 'Correct the name; the workflow needs on: workflow_dispatch on the default branch.',
+  },
 } as const satisfies CodeTable

@@ -36,7 +36,7 @@ export async function proveAptSources(
  * That the output of `apt-get update --print-uris` names the InRelease file of every pinned suite,
  * and of no other. Refuses with pin_ineffective.
  */
-export function checkAptUris(output: string, wanted: readonly PinnedSuite[]): void {
+function checkAptUris(output: string, wanted: readonly PinnedSuite[]): void {
   const asked = [...output.matchAll(/^'([^']+)\/InRelease'/gm)].map(([, uri = '']) => uri)
   const pinned = wanted.map(({url, suite}) => `${url}/dists/${suite}`)
   const stray = asked.find((uri) => !pinned.includes(uri))

@@ -16,8 +16,9 @@ export async function* unpackXz(packed: Readable): AsyncGenerator<Buffer> {
   const child = spawn('xz', ['--decompress', '--stdout'], {
     env: {PATH, LC_ALL: 'C'},
     stdio: ['pipe', 'pipe', 'ignore'],
-    timeout: TIMEOUT_MS,
   })
+  // not the option of spawn: Node 24 keeps its timer when the program does not exist
+  const timer = setTimeout(() => child.kill(), TIMEOUT_MS)
   const closed = once(child, 'close')
   closed.catch(() => {}) // reported below, or nobody reads on
   const fed = pipeline(packed, child.stdin).then(
@@ -30,6 +31,7 @@ export async function* unpackXz(packed: Readable): AsyncGenerator<Buffer> {
     const [code, signal] = (await closed.catch(xzMissing)) as [number | null, string | null]
     if (code !== 0) throw new RelError('process_failed', `xz was ended: ${signal ?? code}`)
   } finally {
+    clearTimeout(timer)
     packed.destroy()
     child.kill()
   }

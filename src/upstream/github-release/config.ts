@@ -18,7 +18,8 @@ const memberPath = template(/^[A-Za-z0-9._+-]+(?:\/[A-Za-z0-9._+-]+)*$/).refine(
   (path) => !path.split('/').some((segment) => segment === '.' || segment === '..'),
   'has . or .. in it',
 )
-const httpUrl = z
+/** An address that a playbook may name: https, or this machine itself. */
+export const httpUrl = z
   .url({protocol: /^https?$/})
   .max(1024)
   .refine((url) => !/[?#@]/.test(url), 'has a user, a query or a fragment')

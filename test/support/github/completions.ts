@@ -12,6 +12,8 @@ export function completed(call: Call, answer: Answer): Answer {
     return {...answer, body: branch(answer.body as Json)}
   if (/^\/repos\/[^/]+\/[^/]+\/pulls$/.test(call.path) && Array.isArray(answer.body))
     return {...answer, body: answer.body.map(labelled)}
+  if (/\/pulls\/\d+\/requested_reviewers$/.test(call.path))
+    return {...answer, body: labelled(answer.body as Json)}
   return answer
 }
 
