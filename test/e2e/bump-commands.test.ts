@@ -131,6 +131,41 @@ test('plan, bump, merge, audit, a replaced asset, and the way back', async () =>
   })
 })
 
+test('a bump opens one pull request with its evidence; without a token it waits for one', async () => {
+  await inSetting(async ({fake, repository, rel}) => {
+    const forge = await startFakeGitHub({
+      repositories: [{name: 'fleet/os', defaultBranch: 'develop', gitFolder: repository.remote}],
+    })
+    try {
+      const named = `  forge: {kind: github, repository: fleet/os, api_url: ${forge.url}}\n`
+      const text = playbook(fake).replace(
+        'change: {base: develop}\n',
+        `change:\n  base: develop\n${named}`,
+      )
+      repository.write('playbooks/traefik.yaml', text)
+      repository.commit('chore: name the forge')
+      repository.git('push', '--quiet', 'origin', 'develop')
+      const refused = await rel('bump', 'traefik', 'NEW=v3.3.5', '--json')
+      assert.is(codeOf(refused), 'forge_token_missing')
+
+      const token = {GITHUB_API_URL: forge.url, REL_GITHUB_TOKEN: 'fake-token'}
+      const {PATH: _, HOME: __, ...identity} = gitEnv
+      const env = {...identity, ...token, XDG_CACHE_HOME: temporaryFolder()}
+      const resume = ['bump', 'resume', 'traefik', '--json']
+      const resumed = resultOf(await runRel(resume, {cwd: repository.root, env}))
+      const {number} = resumed.pull_request as {number: number}
+      const answer = await fetch(`${forge.url}/repos/fleet/os/pulls/${number}`)
+      const pull = (await answer.json()) as {title: string; body: string; head: {sha: string}}
+      assert.is(pull.title, 'chore(traefik): bump traefik v3.3.4 → v3.3.5')
+      assert.is(pull.head.sha, resumed.commit)
+      for (const wanted of ['CVE-2025-32431', '## Verification', '## Rollback', 'git revert'])
+        assert.ok(pull.body.includes(wanted), `${wanted} is not in\n${pull.body}`)
+    } finally {
+      await forge.close()
+    }
+  })
+})
+
 test('a recorded plan is replayed byte for byte without a network', async () => {
   const tape = join(temporaryFolder(), 'tape')
   let root = ''

@@ -26,7 +26,9 @@ type Pull = {
   readonly base: {readonly ref: string}
 }
 
-/** Pull requests that are read until the one of the branch is found. */
+type Label = {readonly id: number; readonly name: string}
+
+/** What is read of a list: pull requests until the one of the branch is found, all labels. */
 const limits = {pageSize: 50, pages: 40} as const
 
 /**
@@ -162,12 +164,22 @@ class Session {
       return []
     }
     // Gitea before 1.22 takes ids only, and has no labels but those that somebody made
-    const listed = await this.#call('GET', `labels?limit=${limits.pageSize}`)
-    const known = listed as {readonly id: number; readonly name: string}[]
+    const known = await this.#giteaLabels()
     const labels = known.filter(({name}) => names.includes(name)).map(({id}) => id)
     if (labels.length > 0) await this.#call('POST', `issues/${number}/labels`, {labels})
     const missing = names.filter((name) => !known.some((label) => label.name === name))
     return missing.map((name) => `there is no label ${name}`)
+  }
+
+  async #giteaLabels(): Promise<readonly Label[]> {
+    const known: Label[] = []
+    for (let page = 1; page <= limits.pages; page++) {
+      const path = `labels?limit=${limits.pageSize}&page=${page}`
+      const labels = (await this.#call('GET', path)) as Label[]
+      known.push(...labels)
+      if (labels.length === 0) break
+    }
+    return known
   }
 
   async #call(method: string, path: string, body: object = {}): Promise<unknown> {

@@ -25,9 +25,15 @@ export type ImitationGitea = {
   close(): Promise<void>
 }
 
+/** More than a page before the one that counts. */
+const labels = [
+  ...Array.from({length: 60}, (_, index) => ({id: 100 + index, name: `other-${index}`})),
+  {id: 7, name: 'bump'},
+]
+
 type Answer = readonly [status: number, body?: unknown]
 
-/** One repository fleet/os of the user octo, whose token is fake-token, with one label: bump (7). */
+/** One repository fleet/os of the user octo, whose token is fake-token, with the label bump (7) behind 60 others. */
 export async function startImitationGitea(): Promise<ImitationGitea> {
   const state = {
     pulls: [] as Pull[],
@@ -57,7 +63,7 @@ export async function startImitationGitea(): Promise<ImitationGitea> {
     const pull = state.pulls.find(({number}) => number === index)
     if (route === 'GET pulls') return [200, paged(state.pulls, searchParams).map(shown)]
     if (route === 'POST pulls') return create(body)
-    if (route === 'GET labels') return [200, [{id: 7, name: 'bump'}]]
+    if (route === 'GET labels') return [200, paged(labels, searchParams)]
     if (route === 'POST actions/workflows/build.yaml/dispatches') {
       state.dispatches.push(body)
       return [204]

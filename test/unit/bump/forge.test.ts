@@ -214,6 +214,15 @@ test('Gitea: the pull request of the branch is found behind many others', () =>
     assert.equal([number, isNew], [60, false])
   }))
 
+test('Gitea: a label that nobody made is a warning', () =>
+  onGitea(async (gitea) => {
+    const config = {kind: 'gitea', repository: 'fleet/os', api_url: gitea.url} as const
+    const forge = openWith(config, 'fake-token', {labels: ['bump', 'gone'], reviewers: []})
+    const {warnings} = await forge.openOrUpdate(sampleEvidence())
+    assert.equal(warnings, ['there is no label gone'])
+    assert.equal(gitea.labels.get(1), [7])
+  }))
+
 test('Gitea: a workflow is started with its inputs', () =>
   onGitea(async (gitea, open) => {
     await open().dispatch?.('build.yaml', BRANCH, {apt_snapshot: 'x'})
