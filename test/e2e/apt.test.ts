@@ -248,7 +248,7 @@ function sourcesFile(uri: string, extra: string): string {
 
 if (isOldApt) {
   const pinned = [{url: `${archive}/${id}`, suite: 'bookworm'}]
-  const live = 'http://deb.debian.org/debian'
+  const live = 'http://ftp.debian.org/debian'
 
   test('real apt 2.6 ignores a Snapshot field: the pin is told to be ineffective', async () => {
     const file = sourcesFile(live, `Snapshot: ${id}`)
