@@ -15,8 +15,8 @@ export async function helpText(tree: CommandTree, words: readonly string[]): Pro
   class PlainCommandHelp extends CommandHelp {
     protected override defaultUsage(): string {
       const {args, flags, strict} = this.command
-      const words = Object.values(args).map(({name, required}) => {
-        const word = `${name.toUpperCase()}${strict ? '' : '...'}`
+      const words = Object.values(args).map(({name, required}, at, {length}) => {
+        const word = `${name.toUpperCase()}${strict || at < length - 1 ? '' : '...'}`
         return required ? word : `[${word}]`
       })
       const needed = Object.values(flags).filter(({required}) => required)
