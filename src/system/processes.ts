@@ -29,13 +29,14 @@ export async function runProcess(
 ): Promise<ProcessResult> {
   const {execa} = await import('execa') // costs as much to load as all of oclif
   const {PATH = '/usr/bin:/bin', HOME = '/'} = process.env
+  const maxBuffer = options.maxOutput ?? 1024 * 1024
   const result = await execa(file, args, {
     reject: false,
     extendEnv: false,
     env: {PATH, HOME, ...options.env},
     encoding: 'buffer',
     timeout: options.timeoutSecs * 1000,
-    maxBuffer: options.maxOutput ?? 1024 * 1024,
+    maxBuffer,
     stripFinalNewline: false,
     ...(options.input === undefined ? {stdin: 'ignore'} : {input: options.input}),
     ...(options.cwd === undefined ? {} : {cwd: options.cwd}),
@@ -44,6 +45,9 @@ export async function runProcess(
     throw new RelError('tool_missing', `${file} was not found on PATH`, {cause: result})
   if (result.timedOut)
     throw new RelError('process_failed', `${file} did not end within ${options.timeoutSecs} s`)
+  // A program may have ended well before its output was found too long: what was kept is a part.
+  if (result.isMaxBuffer)
+    throw new RelError('process_failed', `${file} printed more than ${maxBuffer} bytes`)
   if (result.exitCode === undefined)
     throw new RelError('process_failed', `${file} was ended: ${result.signal ?? result.code}`)
   return {
