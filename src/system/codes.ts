@@ -6,6 +6,7 @@ import {type CodeInfo, exitCodes} from './codes/code.ts'
 import {gatesCodes} from './codes/gates.ts'
 import {jsonCodes} from './codes/json.ts'
 import {keysCodes} from './codes/keys.ts'
+import {releaseCodes} from './codes/release.ts'
 import {sigstoreCodes} from './codes/sigstore.ts'
 import {trustCodes} from './codes/trust.ts'
 import {upstreamCodes} from './codes/upstream.ts'
@@ -22,6 +23,7 @@ export const codeAreas = {
   upstream: upstreamCodes,
   gates: gatesCodes,
   bump: bumpCodes,
+  release: releaseCodes,
 } as const
 
 export const codes = {
@@ -35,6 +37,7 @@ export const codes = {
   ...upstreamCodes,
   ...gatesCodes,
   ...bumpCodes,
+  ...releaseCodes,
 } as const
 
 /** The closed union of everything that can go wrong; the same in CLI, JSON, panel, device and docs. */
