@@ -6,6 +6,7 @@ import {type CodeInfo, exitCodes} from './codes/code.ts'
 import {gatesCodes} from './codes/gates.ts'
 import {jsonCodes} from './codes/json.ts'
 import {keysCodes} from './codes/keys.ts'
+import {panelCodes} from './codes/panel.ts'
 import {releaseCodes} from './codes/release.ts'
 import {sigstoreCodes} from './codes/sigstore.ts'
 import {trustCodes} from './codes/trust.ts'
@@ -24,6 +25,7 @@ export const codeAreas = {
   gates: gatesCodes,
   bump: bumpCodes,
   release: releaseCodes,
+  panel: panelCodes,
 } as const
 
 export const codes = {
@@ -38,6 +40,7 @@ export const codes = {
   ...gatesCodes,
   ...bumpCodes,
   ...releaseCodes,
+  ...panelCodes,
 } as const
 
 /** The closed union of everything that can go wrong; the same in CLI, JSON, panel, device and docs. */

@@ -1,0 +1,187 @@
+import type {CodeTable} from './code.ts'
+
+/** Codes of the panel: its store, its blobs and its routes (docs/guides/panel.md). */
+export const panelCodes = {
+  request_invalid: {
+    exit: 'usage',
+    title: 'the request is not as the panel reads it',
+    cause: 'A parameter, header or field is missing, unknown, or of another form.',
+    fix: 'Compare the request with /openapi.json of the panel.',
+  },
+  request_too_large: {
+    exit: 'usage',
+    title: 'the request is larger than the panel takes',
+    cause: 'Bodies and headers are bounded before anything is read.',
+    fix: 'Send artifacts as uploads, everything else in fewer bytes.',
+  },
+  request_timeout: {
+    exit: 'temporary',
+    title: 'the request took too long to arrive',
+    cause: 'A connection that sends slower than the limit would hold the panel for nothing.',
+    fix: 'Try again on a better connection.',
+  },
+  route_unknown: {
+    exit: 'usage',
+    title: 'the panel has no such address',
+    cause: 'The path or the method is not one of the API.',
+    fix: 'Compare the request with /openapi.json of the panel.',
+  },
+  rate_limited: {
+    exit: 'temporary',
+    title: 'too many requests',
+    cause: 'A licence, token or address asked more often than the panel allows.',
+    fix: 'Wait for as many seconds as Retry-After says.',
+  },
+  panel_stopping: {
+    exit: 'temporary',
+    title: 'the panel is shutting down',
+    cause: 'Requests that had begun are finished; new ones are not taken.',
+    fix: 'Try again; another instance or the restarted panel will answer.',
+  },
+  panel_failed: {
+    exit: 'bug',
+    title: 'the panel failed on a request',
+    cause: 'The panel met something that it does not expect; its log has the request id.',
+    fix: 'Look the request id up in the log of the panel, and report it.',
+  },
+  panel_locked: {
+    exit: 'conflict',
+    title: 'another panel is using the data folder',
+    cause: 'Two processes on one folder would each believe to be the only one.',
+    fix: 'Stop the other panel, or give this one another --data.',
+  },
+  panel_data_invalid: {
+    exit: 'local',
+    title: 'the data folder is not one of a panel',
+    cause: 'The folder, a key in it or its mode is not as the panel left it.',
+    fix: 'Correct what is named, or restore the folder from a backup.',
+  },
+  panel_keys_differ: {
+    exit: 'conflict',
+    title: 'the keys of this panel are not those of the database',
+    cause:
+      'All instances of a panel sign with the same keys; other keys would make licences and freshness statements that nodes refuse.',
+    fix: 'Copy the folder keys of the first instance into the data folder of this one.',
+  },
+  listen_failed: {
+    exit: 'local',
+    title: 'the panel cannot listen on the address',
+    cause: 'The port is taken, needs rights, or the address is not one of this machine.',
+    fix: 'Give another --listen HOST:PORT.',
+  },
+  token_missing: {
+    exit: 'unauthorised',
+    title: 'no token was shown',
+    cause: 'This route is for people and pipelines with a token of the panel.',
+    fix: 'Send Authorization: Bearer relp_…; rel panel token new makes one.',
+  },
+  token_invalid: {
+    exit: 'unauthorised',
+    title: 'the token is not valid',
+    cause: 'It is unknown, revoked or expired; the answer does not say which.',
+    fix: 'rel panel token list shows the tokens; rel panel token new makes one.',
+  },
+  token_not_allowed: {
+    exit: 'unauthorised',
+    title: 'the token may not do this',
+    cause: 'A token is limited to verbs and products.',
+    fix: 'Use a token with that verb for that product.',
+  },
+  same_person: {
+    exit: 'gate',
+    title: 'the release was drafted with the same token',
+    cause: 'This panel demands that one token drafts a release and another publishes it.',
+    fix: 'Have somebody else publish it.',
+  },
+  product_unknown: {
+    exit: 'upstreamMissing',
+    title: 'the panel does not have this product',
+    cause: 'Products are made by an administrator before anything is published.',
+    fix: 'Make it with PUT /v1/products/NAME, or check the name.',
+  },
+  product_without_anchor: {
+    exit: 'gate',
+    title: 'the product has no trust anchor',
+    cause: 'Without one the panel cannot say whose signatures count.',
+    fix: 'Set it with PUT /v1/products/NAME/keys.',
+  },
+  product_without_matrix: {
+    exit: 'gate',
+    title: 'the product has no matrix',
+    cause: 'Without one the panel cannot say when a release is complete.',
+    fix: 'Set it with PUT /v1/products/NAME/matrix.',
+  },
+  anchor_rollback: {
+    exit: 'conflict',
+    title: 'the trust anchor is not the next version of the one there is',
+    cause: 'Anchors go up one version at a time, signed by the root keys of the one before.',
+    fix: 'Send the next version, made with rel trust.',
+  },
+  release_unknown: {
+    exit: 'upstreamMissing',
+    title: 'the panel has no such release',
+    cause: 'It was never drafted here, or its draft was dropped.',
+    fix: 'Draft it with POST /v1/products/NAME/releases.',
+  },
+  release_conflict: {
+    exit: 'conflict',
+    title: 'the version exists with other content',
+    cause: 'A version is published once; the fields that differ are in the details.',
+    fix: 'Publish under a new version.',
+  },
+  release_incomplete: {
+    exit: 'gate',
+    title: 'the release is not complete',
+    cause: 'What is missing is listed in the details; nothing was published.',
+    fix: 'Upload or sign what is missing, then publish again.',
+  },
+  release_not_published: {
+    exit: 'conflict',
+    title: 'the release is not published',
+    cause: 'Only a published release can be recalled; a draft can be dropped.',
+    fix: 'Drop the draft with DELETE.',
+  },
+  release_immutable: {
+    exit: 'conflict',
+    title: 'the release is published and cannot change',
+    cause: 'What customers may have fetched stays as it is, for good.',
+    fix: 'Publish a new version; recall this one when it must not be used.',
+  },
+  precondition_failed: {
+    exit: 'conflict',
+    title: 'the release is not the one that was meant',
+    cause: 'If-Match names another manifest digest than the one of the draft.',
+    fix: 'Read the release again and compare it with what was built.',
+  },
+  precondition_missing: {
+    exit: 'usage',
+    title: 'If-Match is missing',
+    cause:
+      'Publishing says which manifest is meant, so that nobody publishes what another drafted.',
+    fix: 'Send If-Match: "SHA256", the digest of the manifest.',
+  },
+  upload_unknown: {
+    exit: 'upstreamMissing',
+    title: 'there is no such upload',
+    cause: 'It is finished, was discarded, has expired, or belongs to another token.',
+    fix: 'Ask for the blob with HEAD /v1/blobs/SHA256; if it is absent, start again.',
+  },
+  upload_quota: {
+    exit: 'local',
+    title: 'the uploads under way exceed the quota',
+    cause: 'A token may have so many bytes under way, and an upload so many bytes.',
+    fix: 'Finish or delete the other uploads first.',
+  },
+  license_exists: {
+    exit: 'conflict',
+    title: 'a licence of this id exists with other content',
+    cause: 'An id names one licence; renewing changes it, issuing does not.',
+    fix: 'Issue it under a new id, or renew the one there is.',
+  },
+  license_not_here: {
+    exit: 'upstreamMissing',
+    title: 'the panel has no such licence',
+    cause: 'The id is unknown here.',
+    fix: 'Check the id; GET /v1/licenses?product=NAME lists them.',
+  },
+} as const satisfies CodeTable
