@@ -68,6 +68,8 @@ export function parseMeaning({value, spec}: ManifestDocument): BundleManifest {
   if (spec !== undefined && spec !== KNOWN_SPEC) throw unsupportedSpec(spec)
   checkKeys(value, ['bundle_name', 'version', 'timestamp', 'files', 'rel'], 'manifest')
   const rel = value.rel === undefined ? undefined : objectOf(value.rel, 'rel')
+  if (rel !== undefined && rel.kind !== 'bundle')
+    throw new RelError('kind_unsupported', 'the manifest is not of kind bundle')
   const files = parseFiles(value, rel)
   const section = rel === undefined ? undefined : parseRel(rel, files)
   const links = section?.links ?? []
@@ -132,8 +134,6 @@ const relKeys = [
 function parseRel(rel: JsonObject, files: readonly FileEntry[]): RelSection {
   const own = Object.keys(rel).filter((key) => !key.startsWith('x-'))
   checkKeys(Object.fromEntries(own.map((key) => [key, true])), relKeys, 'rel')
-  if (rel.kind !== 'bundle')
-    throw new RelError('kind_unsupported', 'the manifest is not of kind bundle')
   const section: RelSection = {
     spec: KNOWN_SPEC,
     kind: 'bundle',

@@ -4,12 +4,7 @@ import type {JsonObject} from '../system/json.ts'
 import {isValidUtf8} from '../system/utf8.ts'
 import {type Anchor, checkDigest, keysFor} from '../trust/anchor.ts'
 import {canonicalJson} from '../trust/canonical-json.ts'
-import {
-  addSignature,
-  checkSignatures,
-  type KeySet,
-  parseSignatures,
-} from '../trust/envelope.ts'
+import {addSignature, checkSignatures, type KeySet, parseSignatures} from '../trust/envelope.ts'
 import {timeText} from '../trust/expiry.ts'
 import type {Signer} from '../trust/signer.ts'
 import {parseStrictJson} from '../trust/strict-json.ts'
