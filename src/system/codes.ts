@@ -9,6 +9,7 @@ import {keysCodes} from './codes/keys.ts'
 import {panelCodes} from './codes/panel.ts'
 import {releaseCodes} from './codes/release.ts'
 import {sigstoreCodes} from './codes/sigstore.ts'
+import {storeCodes} from './codes/store.ts'
 import {trustCodes} from './codes/trust.ts'
 import {upstreamCodes} from './codes/upstream.ts'
 
@@ -26,6 +27,7 @@ export const codeAreas = {
   bump: bumpCodes,
   release: releaseCodes,
   panel: panelCodes,
+  store: storeCodes,
 } as const
 
 export const codes = {
@@ -41,6 +43,7 @@ export const codes = {
   ...bumpCodes,
   ...releaseCodes,
   ...panelCodes,
+  ...storeCodes,
 } as const
 
 /** The closed union of everything that can go wrong; the same in CLI, JSON, panel, device and docs. */
