@@ -21,8 +21,8 @@ export type PanelStore = {
   // releases
   /**
    * Adds a draft. The same digest again returns the one there is (`created: false`).
-   * Refuses with release_conflict (details: fields that differ), version_burnt (recalled or
-   * published before with another digest), version_below_floor, publisher_fenced.
+   * Refuses with release_conflict (details: fields that differ), version_burnt (recalled before),
+   * version_below_floor, publisher_fenced, product_unknown.
    */
   addDraft(
     draft: NewRelease,
@@ -49,7 +49,10 @@ export type PanelStore = {
   ): Promise<{release: StoredRelease; changed: boolean}>
   /** Refuses with release_unknown, release_not_published. Again with the same text: no change. */
   recall(product: string, version: string, recall: Recall, by: Actor): Promise<StoredRelease>
-  /** Drops a draft that was never published; its number stays free. */
+  /**
+   * Drops a draft that was never published; its number stays free.
+   * Refuses with release_unknown, release_immutable.
+   */
   dropDraft(product: string, version: string, by: Actor): Promise<void>
 
   /** A lease on publishing a product; every lease has a higher fence than the one before. */
@@ -63,7 +66,10 @@ export type PanelStore = {
   addLicense(license: StoredLicense, by: Actor): Promise<StoredLicense>
   license(id: string): Promise<StoredLicense | undefined>
   licenses(product: string, after?: string, limit?: number): Promise<readonly StoredLicense[]>
-  /** Every change raises `epoch`, which clears caches of verdicts in every instance. */
+  /**
+   * Every change raises `epoch`, which clears caches of verdicts in every instance.
+   * Refuses with license_unknown, license_revoked (for good), license_stale.
+   */
   setLicense(id: string, change: LicenseChange, by: Actor): Promise<StoredLicense>
   /** One number for all licences; instances poll it (at most 5 s old). */
   licenseEpoch(): Promise<number>
@@ -90,6 +96,11 @@ export type PanelStore = {
 
   /** Digests that any release or upload names: what garbage collection keeps. */
   liveBlobs(): AsyncIterable<string>
+  /**
+   * Calls `remove` unless something names the digest, and says whether it did; no draft or upload
+   * can begin to name it before `remove` is done. For garbage collection alone.
+   */
+  unlessLive(sha256: string, remove: () => Promise<void>): Promise<boolean>
 
   /** Small values of the panel itself (schema version, keys' public halves). */
   setting(name: string): Promise<string | undefined>

@@ -1,0 +1,51 @@
+import type {StoredUpload} from './store.ts'
+import type {Engine, Work} from './tables.ts'
+import {lockCounter} from './transaction.ts'
+
+const PAGE_ROWS = 1000
+
+/** Every digest that a release or an upload names, once, in order. */
+export async function* liveDigests({db}: Engine): AsyncGenerator<string> {
+  for (let last = ''; ; ) {
+    const rows = await db
+      .selectFrom('release_blobs')
+      .select('sha256')
+      .where('sha256', '>', last)
+      .union(db.selectFrom('uploads').select('sha256').where('sha256', '>', last))
+      .orderBy('sha256')
+      .limit(PAGE_ROWS)
+      .execute()
+    for (const {sha256} of rows) yield sha256
+    if (rows.length < PAGE_ROWS) return
+    last = rows.at(-1)?.sha256 ?? last
+  }
+}
+
+/**
+ * Runs `remove` unless something names the digest. Nothing can begin to name it meanwhile: drafts
+ * and uploads wait for this transaction, so a blob is never taken away under a release.
+ */
+export async function removeUnlessLive(
+  work: Work,
+  sha256: string,
+  remove: () => Promise<void>,
+): Promise<boolean> {
+  await lockCounter(work, 'blobs')
+  for (const table of ['release_blobs', 'uploads'] as const) {
+    const query = work.trx.selectFrom(table).select('sha256').where('sha256', '=', sha256)
+    if ((await query.limit(1).executeTakeFirst()) !== undefined) return false
+  }
+  await remove()
+  return true
+}
+
+export async function insertUpload(work: Work, upload: StoredUpload): Promise<void> {
+  await lockCounter(work, 'blobs', 'shared')
+  await work.trx.insertInto('uploads').values(upload).execute()
+}
+
+export async function findUpload({db}: Engine, id: string): Promise<StoredUpload | undefined> {
+  const query = db.selectFrom('uploads').selectAll().where('id', '=', id)
+  const row = await query.executeTakeFirst()
+  return row === undefined ? undefined : {...row}
+}

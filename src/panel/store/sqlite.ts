@@ -1,0 +1,204 @@
+import {closeSync, constants, existsSync, fsyncSync, linkSync, openSync, rmSync} from 'node:fs'
+import {dirname} from 'node:path'
+import {backup, DatabaseSync} from 'node:sqlite'
+import {Kysely} from 'kysely'
+import {systemTime} from '../../system/clock.ts'
+import type {ErrorCode} from '../../system/codes.ts'
+import {RelError} from '../../system/error.ts'
+import {fileError, fsyncFolder, temporaryName} from '../../system/files.ts'
+import {openRelationalStore} from './relational.ts'
+import {BUSY_TIMEOUT_MS, sqliteDialect} from './sqlite-dialect.ts'
+import type {PanelStore} from './store.ts'
+import type {Engine, Tables} from './tables.ts'
+
+export type SqliteOptions = {
+  /** Of the database file, made with mode 0600 when absent; on a local disk, since it uses WAL. */
+  readonly path: string
+  /** Seconds since the epoch; the machine's clock when not given. */
+  readonly now?: () => number
+}
+
+/**
+ * The embedded store: one file, any number of processes of one machine.
+ * Refuses with store_failed, store_read_only, store_damaged, store_newer, store_full, store_busy.
+ */
+export async function openSqliteStore({
+  path,
+  now = systemTime,
+}: SqliteOptions): Promise<PanelStore> {
+  const engine = openEngine(path)
+  try {
+    return await openRelationalStore(engine, now)
+  } catch (error) {
+    await engine.close()
+    throw error
+  }
+}
+
+function openEngine(path: string): Engine {
+  const database = openDatabase(path)
+  const db = new Kysely<Tables>({dialect: sqliteDialect(database)})
+  return {
+    label: path,
+    db,
+    hasRowLocks: false,
+    text: 'text',
+    guards,
+    lockSchema: async () => undefined, // BEGIN IMMEDIATE has locked everything
+    refusal: (error) => refusal(error, path),
+    isTransient: () => false,
+    backup: (target) => backUp(database, target),
+    close: () => db.destroy(),
+  }
+}
+
+function openDatabase(path: string): DatabaseSync {
+  let database: DatabaseSync | undefined
+  try {
+    // the write-ahead log and its index take over the mode of the file
+    if (!existsSync(path)) closeSync(openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600))
+    database = new DatabaseSync(path)
+    prepareConnection(database, path)
+    return database
+  } catch (error) {
+    database?.close()
+    throw refusal(error, path) ?? fileError(error, path, 'write')
+  }
+}
+
+function prepareConnection(database: DatabaseSync, path: string): void {
+  // the option `timeout` of the constructor is ignored by some versions of Node
+  database.exec(`pragma busy_timeout = ${BUSY_TIMEOUT_MS}`)
+  const mode = database.prepare('pragma journal_mode = wal').get() as {journal_mode?: string}
+  if (mode.journal_mode !== 'wal')
+    throw new RelError('store_failed', `${path} cannot have a write-ahead log`, {
+      hint: 'keep the data folder on a local disk',
+    })
+  database.exec('pragma synchronous = full')
+  database.exec('pragma foreign_keys = on')
+  database.exec('pragma trusted_schema = off')
+  database.exec('pragma journal_size_limit = 67108864')
+}
+
+/** SQLite's primary result codes, sqlite.org/rescode.html. */
+const codeByResult: Readonly<Record<number, ErrorCode>> = {
+  3: 'store_failed',
+  5: 'store_busy',
+  6: 'store_busy',
+  8: 'store_read_only',
+  10: 'store_failed',
+  11: 'store_damaged',
+  13: 'store_full',
+  14: 'store_failed',
+  26: 'store_damaged',
+}
+
+function refusal(error: unknown, path: string): RelError | undefined {
+  if (error instanceof RelError) return error
+  const {errcode, errstr} = error as {errcode?: number; errstr?: string}
+  const code = errcode === undefined ? undefined : codeByResult[errcode & 0xff]
+  if (code === undefined) return undefined
+  return new RelError(code, `${path}: ${errstr} (${errcode})`, {cause: error})
+}
+
+/** A consistent copy while others write; the name appears when it is whole. */
+async function backUp(database: DatabaseSync, target: string): Promise<void> {
+  if (existsSync(target)) throw new RelError('file_exists', `${target} exists already`)
+  const temporary = temporaryName(target)
+  try {
+    await backup(database, temporary)
+    const fd = openSync(temporary, 'r+')
+    fsyncSync(fd)
+    closeSync(fd)
+    linkSync(temporary, target)
+    fsyncFolder(dirname(target))
+  } catch (error) {
+    throw refusal(error, target) ?? fileError(error, target, 'write')
+  } finally {
+    rmSync(temporary, {force: true})
+  }
+}
+
+const sameIdentity = [
+  'product',
+  'version',
+  'sort_key',
+  'channel',
+  'digest',
+  'envelope',
+  'artifacts',
+  'created',
+]
+  .map((column) => `old.${column} is new.${column}`)
+  .join(' and ')
+
+const afterDraft = `old.state = 'draft' or
+  (old.sequence is new.sequence and old.published is new.published and new.state <> 'draft'
+   and (old.state = 'published' or new.state = 'recalled'))`
+
+const intoPublished = `old.state <> 'draft' or new.state = 'draft' or (new.state = 'published'
+  and new.sequence = (select coalesce(max(sequence), 0) + 1 from releases where product = new.product))`
+
+function guard(name: string, when: string, table: string, unless: string, message: string): string {
+  return `create trigger ${name} before ${when} on ${table} when not (${unless})
+    begin select raise(abort, '${message}'); end`
+}
+
+/**
+ * Refused from raw SQL too. The conditions on INSERT are there because INSERT OR REPLACE deletes
+ * the row in its way without asking a DELETE trigger.
+ */
+const guards: readonly string[] = [
+  guard(
+    'releases_insert',
+    'insert',
+    'releases',
+    `new.state = 'draft' and not exists (select 1 from releases where product = new.product
+     and (version = new.version or sort_key = new.sort_key) and state <> 'draft')`,
+    'release_immutable',
+  ),
+  guard(
+    'releases_update',
+    'update',
+    'releases',
+    `(${sameIdentity}) and (${afterDraft}) and (${intoPublished})`,
+    'release_immutable',
+  ),
+  guard('releases_delete', 'delete', 'releases', `old.state = 'draft'`, 'release_immutable'),
+  ...(['insert', 'delete'] as const).map((when) => {
+    const row = when === 'insert' ? 'new' : 'old'
+    const unless = `exists (select 1 from releases where product = ${row}.product
+      and version = ${row}.version and state = 'draft')`
+    return guard(`release_blobs_${when}`, when, 'release_blobs', unless, 'release_immutable')
+  }),
+  guard('release_blobs_update', 'update', 'release_blobs', '0', 'release_immutable'),
+  guard(
+    'log_leaves_insert',
+    'insert',
+    'log_leaves',
+    `new.position = (select coalesce(max(position), -1) + 1 from log_leaves where product = new.product)`,
+    'log_append_only',
+  ),
+  guard('log_leaves_update', 'update', 'log_leaves', '0', 'log_append_only'),
+  guard('log_leaves_delete', 'delete', 'log_leaves', '0', 'log_append_only'),
+  guard(
+    'audit_insert',
+    'insert',
+    'audit',
+    `new.position = (select coalesce(max(position), 0) + 1 from audit) and new.previous =
+     coalesce((select hash from audit order by position desc limit 1), new.previous)`,
+    'audit_append_only',
+  ),
+  guard('audit_update', 'update', 'audit', '0', 'audit_append_only'),
+  guard('audit_delete', 'delete', 'audit', '0', 'audit_append_only'),
+  guard('products_delete', 'delete', 'products', '0', 'product_permanent'),
+  guard(
+    'products_update',
+    'update',
+    'products',
+    `old.name = new.name and new.sequence >= old.sequence and new.fence >= old.fence
+     and new.matrix_version >= old.matrix_version
+     and (old.floor_key is null or coalesce(new.floor_key >= old.floor_key, 0))`,
+    'product_only_rises',
+  ),
+]
