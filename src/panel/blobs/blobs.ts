@@ -9,9 +9,12 @@ export type BlobStore = {
   /** Size in bytes of a blob, undefined when absent. */
   stat(sha256: string): Promise<number | undefined>
 
+  /** When it was last put, in seconds since the epoch; undefined when absent. */
+  storedAt(sha256: string): Promise<number | undefined>
+
   /**
-   * Stores bytes under the digest that was announced, computed again on the way; idempotent.
-   * Refuses with blob_mismatch (size or digest; nothing is kept), store_full, store_read_only.
+   * Stores bytes under the digest that was announced, computed again on the way; idempotent, and
+   * it mends a blob whose bytes were damaged. Refuses with blob_mismatch (size or digest; nothing is kept), store_full, store_read_only.
    */
   put(sha256: string, size: number, bytes: AsyncIterable<Uint8Array>): Promise<void>
 
@@ -39,6 +42,9 @@ export type BlobStore = {
   /** Path for `X-Accel-Redirect` below the blobs' root, where bytes are local files. */
   localPath?(sha256: string): string
 
+  /** Removes what puts left unfinished so many seconds ago, and says how many there were. */
+  sweep(seconds: number): Promise<number>
+
   /** Whether it can be written at all; refuses with store_full, store_read_only, store_failed. */
   checkWritable(): Promise<void>
 
@@ -47,7 +53,7 @@ export type BlobStore = {
 
 /** Uploads under way: bytes arrive in pieces, in order, and become a blob at the end. */
 export type UploadStore = {
-  /** Creates an upload of known size and digest; refuses with store_full when it cannot fit. */
+  /** Creates an upload of known size under an id of letters and digits; refuses with store_full when it cannot fit. */
   create(upload: {readonly id: string; readonly size: number}): Promise<void>
 
   /** Bytes that are safely stored so far; undefined when there is no such upload. */
@@ -55,11 +61,15 @@ export type UploadStore = {
 
   /**
    * Appends at `offset` and returns the new one; what arrived before an abort is kept.
-   * Refuses with upload_offset_wrong, upload_too_long, upload_busy, store_full.
+   * Refuses with upload_offset_wrong (details: offset), upload_too_long, upload_unknown,
+   * upload_busy, store_full.
    */
   append(id: string, offset: number, bytes: AsyncIterable<Uint8Array>): Promise<number>
 
-  /** Makes a complete upload a blob; refuses with blob_mismatch, and then it is gone. */
+  /**
+   * Makes a complete upload a blob. Refuses with upload_incomplete, upload_unknown, upload_busy,
+   * and with blob_mismatch, after which the upload is gone.
+   */
   finish(id: string, sha256: string, into: BlobStore): Promise<void>
 
   remove(id: string): Promise<void>

@@ -1,0 +1,32 @@
+import {createHash} from 'node:crypto'
+import {RelError} from '../../system/error.ts'
+
+/** True for the only thing that may name a blob, and become part of a path or URL. */
+export function isDigest(text: string): boolean {
+  return /^[0-9a-f]{64}$/.test(text)
+}
+
+/** Refuses with digest_malformed. */
+export function checkDigest(text: string): void {
+  if (!isDigest(text)) throw new RelError('digest_malformed', 'a blob is named by a SHA-256')
+}
+
+/** Hands bytes on, and refuses with blob_mismatch as soon as they are not what was announced. */
+export async function* checkedBytes(
+  sha256: string,
+  size: number,
+  bytes: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const hasher = createHash('sha256')
+  let seen = 0
+  for await (const piece of bytes) {
+    seen += piece.length
+    if (seen > size) throw new RelError('blob_mismatch', `more than the ${size} bytes announced`)
+    hasher.update(piece)
+    yield piece
+  }
+  if (seen < size) throw new RelError('blob_mismatch', `${seen} bytes of ${size} came`)
+  const digest = hasher.digest('hex')
+  if (digest !== sha256)
+    throw new RelError('blob_mismatch', `the bytes have ${digest}, announced was ${sha256}`)
+}
