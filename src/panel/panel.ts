@@ -51,8 +51,8 @@ export type PanelLimits = {
   readonly headerBytes: number
   /** Seconds for the whole head of a request. */
   readonly headerSecs: number
-  /** Seconds for a body that is not an upload. */
-  readonly bodySecs: number
+  /** Seconds for a whole request with its body. */
+  readonly requestSecs: number
   /** Seconds without a byte in either direction. */
   readonly idleSecs: number
   /** Bytes per second below which a reader or an uploader is cut off, after idleSecs. */
@@ -62,12 +62,9 @@ export type PanelLimits = {
   readonly perCredential: BucketLimit
   /** One bucket per address; many nodes may share one. */
   readonly perAddress: BucketLimit
-  /** One bucket per address for answers 401: guessing. */
-  readonly perAddressRefused: BucketLimit
   /** Bytes of one upload. */
   readonly uploadBytes: number
-  /** Bytes that one token may have under way. */
-  readonly uploadBytesPerToken: number
+  /** Seconds that an unfinished upload is kept. */
   readonly uploadSecs: number
 }
 

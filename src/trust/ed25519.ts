@@ -1,4 +1,4 @@
-import {createPrivateKey, createPublicKey, type KeyObject, verify} from 'node:crypto'
+import {createHash, createPrivateKey, createPublicKey, type KeyObject, verify} from 'node:crypto'
 import {Point} from '@noble/ed25519'
 import {RelError} from '../system/error.ts'
 import {sha256Hex} from '../system/hash.ts'
@@ -123,4 +123,39 @@ function isSmallOrder(encoded: Uint8Array): boolean {
   const y = Buffer.from(encoded)
   y[31] = (y[31] ?? 0) & 0x7f
   return SMALL_ORDER_Y.some((small) => small.equals(y))
+}
+
+/** The order of the group of the base point (RFC 8032 5.1). */
+const ORDER = 2n ** 252n + 27742317777372353535851937790883648493n
+
+/** A signature over bytes that arrive in pieces: no more of them is held than the piece at hand. */
+export type PiecewiseCheck = {
+  update(piece: Uint8Array): void
+  /** The verdict of verifyEd25519 over all pieces; called once, at the end. */
+  verdict(): boolean
+}
+
+/**
+ * verifyEd25519 for what does not fit into memory. Verifying, unlike signing, passes over the
+ * message once: SHA-512(R, A, M) gives k, and R must be the encoding of [S]B - [k]A.
+ */
+export function checkEd25519Pieces(key: PublicKey, signature: Uint8Array): PiecewiseCheck {
+  const r = signature.subarray(0, 32)
+  const hash = createHash('sha512').update(r).update(key.raw)
+  return {
+    update: (piece) => hash.update(piece),
+    verdict() {
+      if (signature.length !== SIGNATURE_BYTES || isSmallOrder(r)) return false
+      const s = littleEndian(signature.subarray(32))
+      if (s >= ORDER) return false
+      const k = littleEndian(hash.digest()) % ORDER
+      const a = Point.fromBytes(Uint8Array.from(key.raw), false)
+      const point = Point.BASE.multiply(s, false).subtract(a.multiply(k, false))
+      return Buffer.from(point.toBytes()).equals(r)
+    },
+  }
+}
+
+function littleEndian(bytes: Uint8Array): bigint {
+  return BigInt(`0x${Buffer.from(bytes).reverse().toString('hex')}`)
 }

@@ -14,6 +14,18 @@ export const panelCodes = {
     cause: 'Bodies and headers are bounded before anything is read.',
     fix: 'Send artifacts as uploads, everything else in fewer bytes.',
   },
+  headers_too_large: {
+    exit: 'usage',
+    title: 'the head of the request is larger than the panel takes',
+    cause: 'Headers are bounded before anything is read.',
+    fix: 'Send fewer or shorter headers; a licence is at most 6 KB.',
+  },
+  media_type_unknown: {
+    exit: 'usage',
+    title: 'the route takes no body of this type',
+    cause: 'The content type decides how bytes are read, so it is not guessed.',
+    fix: 'Send application/json, or application/offset+octet-stream for an upload.',
+  },
   request_timeout: {
     exit: 'temporary',
     title: 'the request took too long to arrive',
@@ -25,12 +37,6 @@ export const panelCodes = {
     title: 'the panel has no such address',
     cause: 'The path or the method is not one of the API.',
     fix: 'Compare the request with /openapi.json of the panel.',
-  },
-  rate_limited: {
-    exit: 'temporary',
-    title: 'too many requests',
-    cause: 'A licence, token or address asked more often than the panel allows.',
-    fix: 'Wait for as many seconds as Retry-After says.',
   },
   panel_stopping: {
     exit: 'temporary',
@@ -111,12 +117,6 @@ export const panelCodes = {
     cause: 'Without one the panel cannot say when a release is complete.',
     fix: 'Set it with PUT /v1/products/NAME/matrix.',
   },
-  anchor_rollback: {
-    exit: 'conflict',
-    title: 'the trust anchor is not the next version of the one there is',
-    cause: 'Anchors go up one version at a time, signed by the root keys of the one before.',
-    fix: 'Send the next version, made with rel trust.',
-  },
   release_unknown: {
     exit: 'upstreamMissing',
     title: 'the panel has no such release',
@@ -134,6 +134,12 @@ export const panelCodes = {
     title: 'the release is not complete',
     cause: 'What is missing is listed in the details; nothing was published.',
     fix: 'Upload or sign what is missing, then publish again.',
+  },
+  matrix_unmet: {
+    exit: 'gate',
+    title: 'the manifest lacks artifacts that the product demands',
+    cause: 'Each component, os and arch of the matrix has a required artifact in every release.',
+    fix: 'Build and sign the missing artifacts, then draft the release again.',
   },
   release_not_published: {
     exit: 'conflict',
@@ -168,9 +174,9 @@ export const panelCodes = {
   },
   upload_quota: {
     exit: 'local',
-    title: 'the uploads under way exceed the quota',
-    cause: 'A token may have so many bytes under way, and an upload so many bytes.',
-    fix: 'Finish or delete the other uploads first.',
+    title: 'the upload is larger than an artifact may be',
+    cause: 'The size is announced, so that what cannot fit is refused before it is sent.',
+    fix: 'Split the artifact; the limit is in docs/formats/release-manifest.md.',
   },
   license_exists: {
     exit: 'conflict',

@@ -1,0 +1,47 @@
+import {test} from 'uvu'
+import * as assert from 'uvu/assert'
+import {parseLicense, licenseHeader} from '../../../src/release/license-file.ts'
+import {testNow} from '../../support/anchors.ts'
+import {draft, flip, makeRelease, publish, startPanel, wanted} from '../../support/panel.ts'
+
+test('a release is drafted, uploaded, published, and fetched by a licence', async () => {
+  const panel = await startPanel()
+  try {
+    const release = await makeRelease({version: '1.4.2'})
+    const path = '/v1/products/agent/releases'
+    const first = await panel.ask('POST', path, {body: release.text})
+    assert.is(first.status, 201)
+    assert.is(first.json.digest, release.file.digest)
+    assert.is((first.json.missing as unknown[]).length, 1)
+    assert.is((await panel.ask('POST', path, {body: release.text})).status, 200)
+    const refused = await flip(panel, release)
+    assert.equal([refused.status, refused.json.code], [409, 'release_incomplete'])
+    await draft(panel, release)
+    const published = await wanted(200, flip(panel, release))
+    assert.equal(
+      [published.json.state, published.json.sequence, published.headers.get('rel-changed')],
+      ['published', 1, 'true'],
+    )
+    assert.is((await flip(panel, release)).headers.get('rel-changed'), 'false')
+
+    const issued = await wanted(
+      201,
+      panel.ask('POST', '/v1/licenses', {
+        body: {product: 'agent', customer: 'ACME', track: 'stable', expires: testNow + 86_400},
+      }),
+    )
+    const token = licenseHeader(parseLicense(String(issued.json.file)))
+    const manifest = await wanted(
+      200,
+      panel.ask('GET', '/update/manifest.json?product=agent', {token}),
+    )
+    const [artifact] = manifest.json.artifacts as {url: string; version: string}[]
+    assert.is(artifact?.version, '1.4.2')
+    const got = await wanted(200, panel.ask('GET', String(artifact?.url), {token}))
+    assert.equal(got.bytes, [...release.bytes.values()][0])
+  } finally {
+    await panel.stop()
+  }
+})
+
+test.run()
