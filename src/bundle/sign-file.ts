@@ -147,8 +147,12 @@ export async function signSidecars(
  * The file as a bare Ed25519 signature covers it: the same bytes that were digested, and such that
  * the signature means nothing else. Refuses with tree_changed, cross_protocol, file_too_large.
  */
-export function readMessage(path: string, {sha256}: FileDigests): Buffer {
-  const message = readFileLimited(path, MAX_SIG_BYTES)
+export function readMessage(
+  path: string,
+  {sha256}: FileDigests,
+  limit: number = MAX_SIG_BYTES,
+): Buffer {
+  const message = readFileLimited(path, limit)
   if (hash('sha256', message, 'hex') !== sha256)
     throw new RelError('tree_changed', `${path} was written to while it was read`)
   checkOneMeaning(message)

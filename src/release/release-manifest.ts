@@ -1,3 +1,4 @@
+import {checkOneMeaning} from '../bundle/cross-protocol.ts'
 import {RelError} from '../system/error.ts'
 import {sha256Hex} from '../system/hash.ts'
 import type {JsonObject, JsonValue} from '../system/json.ts'
@@ -32,7 +33,7 @@ export const releaseLimits = {
   depth: 6,
   /** As many as a release on GitHub takes. */
   artifacts: 1000,
-  /** Bytes of one artifact: what a bare Ed25519 signature is made over in memory. */
+  /** Bytes of one artifact: a bare Ed25519 signature is made over the whole of it in memory. */
   artifactBytes: 2 ** 31 - 1,
 } as const
 
@@ -180,7 +181,9 @@ function sizeOf(value: JsonValue | undefined, name: string): number {
  * That names stay apart on every file system, and that no two required artifacts claim one slot.
  * Refuses with release_malformed, artifact_slot_duplicate.
  */
-export function checkArtifacts(artifacts: readonly ReleaseArtifact[]): void {
+export function checkArtifacts(
+  artifacts: readonly Omit<ReleaseArtifact, 'signature' | 'keyId'>[],
+): void {
   const folded = new Set<string>()
   const slots = new Map<string, string>()
   for (const {name, component, os, arch, required} of artifacts) {
@@ -307,7 +310,7 @@ export function artifactKey(
 
 /**
  * That bytes are those of an artifact, signed by a key that counts.
- * Refuses with artifact_mismatch, and as artifactKey does.
+ * Refuses with artifact_mismatch, cross_protocol, and as artifactKey does.
  */
 export function checkArtifactSignature(
   anchor: Anchor,
@@ -322,6 +325,7 @@ export function checkArtifactSignature(
     throw new RelError('artifact_mismatch', `${name} has ${bytes.length} bytes, ${size} are signed`)
   if (sha256Hex(bytes) !== sha256)
     throw new RelError('artifact_mismatch', `${name} does not have the SHA-256 that is signed`)
+  checkOneMeaning(bytes)
   if (!verifyEd25519(key, bytes, decodeSignature(signature)))
     throw new RelError('artifact_mismatch', `the signature over ${name} does not fit its bytes`)
 }

@@ -50,6 +50,7 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'run-check',
     'run-program',
   ],
+  release: ['make-release'],
   trust: [
     'anchor-store',
     'ed25519',

@@ -26,7 +26,7 @@ export function artifactsFor(
 }
 
 /** Where an artifact is downloaded from; `base` has no slash at its end. */
-export function downloadPath(base: string, product: string, version: string, name: string): string {
+function downloadPath(base: string, product: string, version: string, name: string): string {
   return `${base}/download/${product}/${encodeURIComponent(version)}/${encodeURIComponent(name)}`
 }
 
@@ -84,7 +84,7 @@ export function bundleOf(artifacts: readonly ReleaseArtifact[]): ReleaseArtifact
 }
 
 /** The forms of D2's and D1's addresses below `/bundles/`. */
-export const bundleForms = ['tar.gz', 'sha256', 'manifest.json', 'manifest.sig.bundle'] as const
+const bundleForms = ['tar.gz', 'sha256', 'manifest.json', 'manifest.sig.bundle'] as const
 
 export type BundleForm = (typeof bundleForms)[number]
 

@@ -40,6 +40,12 @@ export const releaseCodes = {
     cause: 'Its signed expiry has passed, so an attacker may be replaying it.',
     fix: 'Publish a newer release.',
   },
+  release_config_invalid: {
+    exit: 'usage',
+    title: 'release.yaml is not valid',
+    cause: 'A key is unknown, or a value has another form than is allowed.',
+    fix: 'Correct the place that is named; docs/formats/release-manifest.md describes the file.',
+  },
   release_empty: {
     exit: 'usage',
     title: 'the release would have no artifacts',
@@ -118,6 +124,12 @@ export const releaseCodes = {
     title: 'the licence was revoked',
     cause: 'It was withdrawn for good.',
     fix: 'Ask for a new licence.',
+  },
+  panel_refused: {
+    exit: 'unauthorised',
+    title: 'the panel refused for a reason that this rel does not know',
+    cause: 'A newer panel has codes of its own, or something else answers at this address.',
+    fix: 'Read the message, check the address, or use the rel of the panel’s version.',
   },
   no_release: {
     exit: 'upstreamMissing',

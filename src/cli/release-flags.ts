@@ -1,0 +1,76 @@
+import {Flags, type Interfaces} from '@oclif/core'
+import {keyFlags} from './key-flags.ts'
+import type {ProgressMode} from './progress.ts'
+
+/** The flags of rel release manifest. */
+export const releaseManifestFlags = {
+  ...keyFlags,
+  'artifact-key': Flags.string({
+    helpGroup: 'KEY',
+    helpValue: 'NAME|FILE',
+    summary: 'Private key that signs the artifacts; the one of --key by default.',
+  }),
+  product: Flags.string({helpGroup: 'FACTS', summary: 'Product; from release.yaml by default.'}),
+  version: Flags.string({
+    helpGroup: 'FACTS',
+    required: true,
+    summary: 'Version, such as 1.4.2 or 1.5.0-beta.1; it decides the channel.',
+  }),
+  component: Flags.string({
+    helpGroup: 'FACTS',
+    summary: 'Component of files whose name does not say it.',
+  }),
+  os: Flags.string({
+    helpGroup: 'FACTS',
+    summary: 'Operating system of files whose name does not say it.',
+  }),
+  arch: Flags.string({
+    helpGroup: 'FACTS',
+    summary: 'Architecture of files whose name does not say it.',
+  }),
+  commit: Flags.string({
+    env: 'GITHUB_SHA',
+    helpGroup: 'FACTS',
+    summary: 'Commit of the source, 40 or 64 hex digits.',
+  }),
+  'min-version': Flags.string({
+    helpGroup: 'FACTS',
+    summary: 'Lowest version a node may go back to after this one.',
+  }),
+  'min-from': Flags.string({
+    helpGroup: 'FACTS',
+    summary: 'Lowest installed version that may go to this one directly.',
+  }),
+  expires: Flags.string({
+    helpGroup: 'FACTS',
+    helpValue: 'TIME',
+    summary: 'When it is refused from: a date, or a span such as 90d. Never by default.',
+  }),
+  timestamp: Flags.integer({
+    helpGroup: 'FACTS',
+    min: 0,
+    summary: 'Time of signing in seconds since 1970; SOURCE_DATE_EPOCH or now by default.',
+  }),
+  config: Flags.string({
+    helpValue: 'FILE',
+    summary: 'Which file is for what; release.yaml by default, if it is there.',
+  }),
+  output: Flags.string({
+    char: 'o',
+    helpValue: 'FILE',
+    summary: 'Where the manifest goes; DIR/release.json, or release.json for files.',
+  }),
+  add: Flags.boolean({
+    default: false,
+    exclusive: ['artifact-key', 'timestamp', 'expires', 'min-version', 'min-from'],
+    summary: 'Add a signature to the manifest that is there, once the files were compared with it.',
+  }),
+  'dry-run': Flags.boolean({
+    default: false,
+    summary: 'Show what would be signed and written, without a key.',
+  }),
+}
+
+export type ReleaseManifestFlagValues = Interfaces.InferredFlags<typeof releaseManifestFlags> & {
+  readonly input: boolean
+} & ProgressMode
