@@ -9,6 +9,7 @@ export const payloadTypes = {
   license: 'application/vnd.rel.license.v1+sha512',
   freshness: 'application/vnd.rel.freshness.v1+sha512',
   checkpoint: 'application/vnd.rel.checkpoint.v1+sha512',
+  mirror: 'application/vnd.rel.mirror.v1+sha512',
 } as const
 
 export type PayloadKind = keyof typeof payloadTypes

@@ -352,7 +352,7 @@ function isUploadId(id: string): boolean {
 }
 
 /** The bytes of a file through one descriptor, closed whatever happens. */
-async function* piecesOf(
+export async function* piecesOf(
   path: string,
   range?: {readonly start: number; readonly end: number},
 ): AsyncGenerator<Buffer, void, undefined> {

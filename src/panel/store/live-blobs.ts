@@ -49,3 +49,8 @@ export async function findUpload({db}: Engine, id: string): Promise<StoredUpload
   const row = await query.executeTakeFirst()
   return row === undefined ? undefined : {...row}
 }
+
+export async function expiredUploads({db}: Engine, now: number): Promise<readonly StoredUpload[]> {
+  const query = db.selectFrom('uploads').selectAll().where('expires', '<', now)
+  return (await query.orderBy('id').execute()).map((row) => ({...row}))
+}

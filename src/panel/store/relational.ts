@@ -6,7 +6,13 @@ import {
   listLicenses,
   readLicenseEpoch,
 } from './licenses.ts'
-import {findUpload, insertUpload, liveDigests, removeUnlessLive} from './live-blobs.ts'
+import {
+  expiredUploads,
+  findUpload,
+  insertUpload,
+  liveDigests,
+  removeUnlessLive,
+} from './live-blobs.ts'
 import {migrate} from './migrations.ts'
 import {addProduct, allProducts, changeProduct, findProduct, leaseProduct} from './products.ts'
 import {LogHeads, logLeaves} from './release-log.ts'
@@ -51,8 +57,8 @@ export async function openRelationalStore(engine: Engine, now: () => number): Pr
     highest: (product, channels) => reading(() => highestRelease(engine, product, channels)),
     publish: (product, version, expected, by) =>
       writing((work) => publishRelease(work, product, version, expected, by)),
-    recall: (product, version, recall, by) =>
-      writing((work) => recallRelease(work, product, version, recall, by)),
+    recall: (product, version, recall, by, logTime) =>
+      writing((work) => recallRelease(work, product, version, recall, by, logTime)),
     dropDraft: (product, version, by) =>
       writing((work) => dropDraftRelease(work, product, version, by)),
     lease: (product, seconds, by) => writing((work) => leaseProduct(work, product, seconds, by)),
@@ -78,6 +84,8 @@ export async function openRelationalStore(engine: Engine, now: () => number): Pr
       writing(async ({trx}) => {
         await trx.deleteFrom('uploads').where('id', '=', id).execute()
       }),
+
+    expiredUploads: (time) => reading(() => expiredUploads(engine, time)),
 
     addReport: ({licenseId, ...report}) =>
       writing(async ({trx}) => {

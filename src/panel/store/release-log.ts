@@ -7,9 +7,10 @@ const PAGE_LEAVES = 1000
 
 /** Appends to the product's log; the caller holds the product's row. */
 export async function appendLeaf(
-  {trx, now}: Work,
+  {trx}: Work,
   event: 'published' | 'recalled',
   {product, version, digest, sequence}: ReleaseRow,
+  time: number,
 ): Promise<void> {
   const last = await trx
     .selectFrom('log_leaves')
@@ -19,7 +20,7 @@ export async function appendLeaf(
     .limit(1)
     .executeTakeFirst()
   const position = last === undefined ? 0 : last.position + 1
-  const text = canonicalJson({event, product, version, digest, sequence, time: now})
+  const text = canonicalJson({event, product, version, digest, sequence, time})
   await trx.insertInto('log_leaves').values({product, position, text}).execute()
 }
 

@@ -160,10 +160,11 @@ export async function publishRelease(
   if (product.matrix_version !== expected.matrixVersion)
     throw new RelError('matrix_changed', `the list of ${name} is ${product.matrix_version} now`)
   checkFloor(product, version, row.sort_key)
-  const flipped = {state: 'published', sequence: product.sequence + 1, published: work.now}
+  const time = expected.logTime ?? work.now
+  const flipped = {state: 'published', sequence: product.sequence + 1, published: time}
   await updateProduct(work, name, flipped.sequence)
   await updateRelease(work, row, flipped)
-  await appendLeaf(work, 'published', {...row, ...flipped})
+  await appendLeaf(work, 'published', {...row, ...flipped}, time)
   await appendAudit(work, eventOf('release.published', {...row, ...flipped}), by)
   return {release: releaseOf({...row, ...flipped}), changed: true}
 }
@@ -204,6 +205,7 @@ export async function recallRelease(
   version: string,
   recall: Recall,
   by: Actor,
+  logTime = work.now,
 ): Promise<StoredRelease> {
   await lockProduct(work, product)
   const row = await existing(work, product, version)
@@ -217,7 +219,7 @@ export async function recallRelease(
   if (row.recall === text) return releaseOf(row)
   const after = {...row, state: 'recalled', recall: text}
   await updateRelease(work, row, {state: 'recalled', recall: text})
-  if (row.state === 'published') await appendLeaf(work, 'recalled', after)
+  if (row.state === 'published') await appendLeaf(work, 'recalled', after, logTime)
   await appendAudit(work, eventOf('release.recalled', after), by)
   return releaseOf(after)
 }

@@ -48,7 +48,13 @@ export type PanelStore = {
     by: Actor,
   ): Promise<{release: StoredRelease; changed: boolean}>
   /** Refuses with release_unknown, release_not_published. Again with the same text: no change. */
-  recall(product: string, version: string, recall: Recall, by: Actor): Promise<StoredRelease>
+  recall(
+    product: string,
+    version: string,
+    recall: Recall,
+    by: Actor,
+    logTime?: number,
+  ): Promise<StoredRelease>
   /**
    * Drops a draft that was never published; its number stays free.
    * Refuses with release_unknown, release_immutable.
@@ -85,6 +91,8 @@ export type PanelStore = {
   addUpload(upload: StoredUpload): Promise<void>
   upload(id: string): Promise<StoredUpload | undefined>
   removeUpload(id: string): Promise<void>
+  /** Uploads whose time was up before `now`. */
+  expiredUploads(now: number): Promise<readonly StoredUpload[]>
 
   // reports of nodes, audit
   addReport(report: NodeReport): Promise<void>
@@ -178,6 +186,8 @@ export type PublishExpectation = {
   readonly digest: string
   readonly matrixVersion: number
   readonly fence?: number
+  /** The time to log instead of the present, for a mirror: its log is the one it copies. */
+  readonly logTime?: number
 }
 
 /** One published or recalled release in the append-only log. */

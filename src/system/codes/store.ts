@@ -155,6 +155,19 @@ export const storeCodes = {
     cause: 'Two requests may not append at once.',
     fix: 'Wait for the other one, then ask for the offset.',
   },
+  audit_chain_broken: {
+    exit: 'verification',
+    title: 'the audit log was changed',
+    cause:
+      'A row no longer fits the hash of the one before it, so something was edited or removed.',
+    fix: 'Compare with a backup, and find out who may write to the database.',
+  },
+  log_inconsistent: {
+    exit: 'verification',
+    title: 'the release log and the releases contradict each other',
+    cause: 'Every publication and recall is one leaf, in the order of the sequence numbers.',
+    fix: 'Compare with a backup, and find out who may write to the database.',
+  },
   mirror_malformed: {
     exit: 'verification',
     title: 'the export is not one that rel wrote',
