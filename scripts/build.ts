@@ -9,7 +9,21 @@ import {sha256Hex} from '../src/system/hash.ts'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
 /** Left out of the program and loaded from node_modules by the step that needs them. */
-const external = ['@oclif/plugin-*', '@sigstore/*', 'execa', 'listr2', 'tar-stream', 'yaml', 'zod']
+const external = [
+  '@fastify/*',
+  '@oclif/plugin-*',
+  '@sigstore/*',
+  'aws4fetch',
+  'execa',
+  'fastify',
+  'kysely',
+  'listr2',
+  'pg',
+  'tar-stream',
+  'typebox',
+  'yaml',
+  'zod',
+]
 
 /** What our sources take from @oclif/core, and the file it comes from; its index evaluates all of them. */
 const oclifFiles = {

@@ -11,6 +11,14 @@ export type Guards = {
 
 let finished = false
 let said = false
+let stop: ((signal: string) => void) | undefined
+
+/** For commands that run until they are told to stop: the first signal, which then ends nothing. */
+export function onStop(): Promise<string> {
+  return new Promise((resolve) => {
+    stop = resolve
+  })
+}
 
 /** The outcome is out: a signal that comes now, or came while work blocked the loop, changes nothing. */
 export function markSaid(): void {
@@ -31,6 +39,10 @@ export function installGuards({report}: Guards): void {
     let seen = 0
     process.on(signal, () => {
       seen += 1
+      if (seen === 1 && stop !== undefined) {
+        stop(signal)
+        return
+      }
       if (said && seen === 1) return
       if (seen === 1) report(new RelError('interrupted', `stopped by ${signal}`), exit)
       end(exit)

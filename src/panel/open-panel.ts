@@ -20,6 +20,8 @@ import type {PanelStore} from './store/store.ts'
 export type PanelOptions = {
   /** Folder of the panel; made when absent. */
   readonly data: string
+  /** postgres://… instead of the file panel.db. */
+  readonly database?: string
   readonly config?: Partial<Omit<PanelConfig, 'limits'>>
   readonly limits?: Partial<PanelLimits>
   /** False for commands that work beside a running panel. */
@@ -60,7 +62,7 @@ export async function openPanel(options: PanelOptions): Promise<OpenPanel> {
       () => keys.license.close?.(),
       () => keys.freshness.close?.(),
     )
-    const store = await openSqliteStore({path: folder.database, now: clock})
+    const store = await openStore(folder, options.database, clock)
     closers.push(() => store.close())
     const {blobs, uploads} = await openFileBlobs({folder: folder.root})
     closers.push(() => blobs.close())
@@ -95,6 +97,16 @@ function configOf({config, limits}: PanelOptions): PanelConfig {
     ...config,
     limits: {...defaultLimits, ...limits},
   }
+}
+
+async function openStore(
+  {database}: DataFolder,
+  url: string | undefined,
+  now: () => number,
+): Promise<PanelStore> {
+  if (url === undefined) return openSqliteStore({path: database, now})
+  const {openPostgresStore} = await import('./store/postgres.ts')
+  return openPostgresStore({url, now})
 }
 
 /** All instances on one database sign with the same keys. Refuses with panel_keys_differ. */

@@ -71,11 +71,9 @@ export type PanelLimits = {
 /** A token bucket: `burst` at once, refilled at `perSec`. */
 export type BucketLimit = {readonly perSec: number; readonly burst: number}
 
-export const logLevels = ['error', 'warn', 'info'] as const
-
 /** One line of the log; never a header, a token, a licence or a body. */
 export type LogEntry = {
-  readonly level: (typeof logLevels)[number]
+  readonly level: 'error' | 'warn' | 'info'
   /** Dotted, in the past tense: `request.refused`. */
   readonly event: string
   readonly fields?: JsonObject

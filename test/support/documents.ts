@@ -60,7 +60,8 @@ export function badCommand(
 ): string | undefined {
   const line = `rel ${words.join(' ')}`
   if (/^(?:--version|--help|help|autocomplete|version)$/.test(words[0] ?? '')) return undefined
-  const id = [words.slice(0, 2).join(':'), words[0] ?? ''].find((name) => shapes[name])
+  const names = [3, 2, 1].map((count) => words.slice(0, count).join(':'))
+  const id = names.find((name) => shapes[name])
   if (id === undefined) return isTopic(words, shapes) ? undefined : `${line}: no such command`
   const bad = words.filter((word) => word.startsWith('-') && !takes(shapes[id], word))
   return bad.length === 0 ? undefined : `${line}: no flag ${bad.join(', ')}`

@@ -59,7 +59,7 @@ export function wrongEffects(sources: Sources, effects: ReadonlySet<string>): st
 
 /** Modules that a command evaluates before it knows what to do: they slow every start down. */
 export function heavyCommandImports(sources: Sources): string[] {
-  const light = /^(?:@oclif\/core|\.\.\/(?:\.\.\/)?cli\/.+)$/
+  const light = /^(?:@oclif\/core|\.\.\/(?:\.\.\/){0,2}cli\/.+)$/
   return inFiles(sources, (path, source) => {
     if (!path.startsWith('src/commands/')) return []
     const statics = withoutComments(source).matchAll(/^import (?!type\b)[^'"]*['"]([^'"]+)['"]/gm)

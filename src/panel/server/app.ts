@@ -49,6 +49,9 @@ export type PanelApp = FastifyInstance<
   TypeBoxTypeProvider
 >
 
+/** How often connections that have become idle are closed while the server stops. */
+const CLOSE_IDLE_MS = 20
+
 /** Depth of JSON bodies; a release manifest has 5. */
 const JSON_DEPTH = 16
 
@@ -235,8 +238,16 @@ function stopGently(app: PanelApp, stop: () => void): void {
   let stopping = false
   app.addHook('preClose', async () => {
     stopping = true
+    // a connection whose answer ends after the server was closed would be kept alive otherwise
+    const idle = setInterval(() => app.server.closeIdleConnections(), CLOSE_IDLE_MS)
+    app.server.once('close', () => {
+      clearInterval(idle)
+      stop()
+    })
   })
-  app.addHook('onClose', async () => stop())
+  app.addHook('onClose', async () => {
+    if (!app.server.listening) stop()
+  })
   app.addHook('onRequest', (_request, reply, done) => {
     if (!stopping) return done()
     reply.header('connection', 'close')

@@ -83,7 +83,7 @@ const documents: ReadonlySet<string> = new Set([
 ])
 
 /** The HTTP status of a code; the same on every route. */
-export function statusOf(code: ErrorCode): number {
+function statusOf(code: ErrorCode): number {
   const own = statuses[code]
   if (own !== undefined) return own
   if (Object.hasOwn(codeAreas.json, code)) return 400

@@ -2,7 +2,7 @@ import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import {parseLicense, licenseHeader} from '../../../src/release/license-file.ts'
 import {testNow} from '../../support/anchors.ts'
-import {draft, flip, makeRelease, publish, startPanel, wanted} from '../../support/panel.ts'
+import {draft, flip, makeRelease, startPanel, wanted} from '../../support/panel.ts'
 
 test('a release is drafted, uploaded, published, and fetched by a licence', async () => {
   const panel = await startPanel()
