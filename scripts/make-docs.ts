@@ -9,6 +9,7 @@ import {sourceManifest} from '../src/cli/source-tree.ts'
 import {exitCodes} from '../src/system/codes/code.ts'
 import {codeAreas, type ErrorCode, exitCodeOf} from '../src/system/codes.ts'
 import {writeFileAtomic} from '../src/system/files.ts'
+import {openapiDocument} from './openapi.ts'
 
 /** Files that are made from the source, by path from the root of the checkout. */
 export async function generatedFiles(root: string): Promise<ReadonlyMap<string, string>> {
@@ -16,6 +17,7 @@ export async function generatedFiles(root: string): Promise<ReadonlyMap<string, 
   return new Map([
     ['docs/error-codes.md', errorCodesPage()],
     ['docs/commands.md', commandsPage(manifest)],
+    ['docs/openapi.json', await openapiDocument()],
     ['playbooks/playbook.schema.json', `${JSON.stringify(playbookJsonSchema(), null, 2)}\n`],
     ['schemas/rel.config.schema.json', `${JSON.stringify(configJsonSchema(), null, 2)}\n`],
   ])

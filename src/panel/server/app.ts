@@ -132,13 +132,13 @@ export function panelApp(panel: Panel): PanelApp {
     if (typeof wait === 'number') reply.header('retry-after', String(wait))
     // the rest of a body that nobody will read
     if (!request.raw.complete) reply.header('connection', 'close')
-    // text passes by every response schema, whose required fields would turn a refusal into a 500
+    // bytes pass by every response schema, whose required fields would turn a refusal into a 500
     return reply
       .code(status)
       .header('content-type', 'application/problem+json')
       .header('cache-control', 'no-store')
       .header('x-request-id', request.id)
-      .send(JSON.stringify(problem))
+      .send(Buffer.from(JSON.stringify(problem)))
   }
 
   /** What is no HTTP, or too large or too slow to become a request. */

@@ -27,6 +27,15 @@ export const openapiOptions: FastifyDynamicSwaggerOptions = {
       description: 'Releases, channels and licences: what nodes poll and what pipelines publish.',
     },
     components: {
+      schemas: {Problem: problemSchema as object},
+      responses: {
+        Problem: {
+          description: 'Refused',
+          content: {
+            'application/problem+json': {schema: {$ref: '#/components/schemas/Problem'}},
+          },
+        },
+      },
       securitySchemes: {
         token: {
           type: 'http',
@@ -43,9 +52,11 @@ export const openapiOptions: FastifyDynamicSwaggerOptions = {
       by?: 'license' | 'token'
     }
     const scheme = verbs === undefined ? by : 'token'
-    const own = (schema ?? {}) as FastifySchema & {description?: string; response?: object}
+    const own = (schema ?? {}) as FastifySchema & {description?: string}
     const needs =
-      verbs === undefined ? undefined : `Token with ${[...verbs, 'admin'].join(' or ')}.`
+      verbs === undefined
+        ? undefined
+        : `Token with ${[...new Set([...verbs, 'admin'])].join(' or ')}.`
     const description = [own.description, needs].filter((text) => text !== undefined).join(' ')
     return {
       url,
@@ -53,14 +64,15 @@ export const openapiOptions: FastifyDynamicSwaggerOptions = {
         ...own,
         ...(description === '' ? {} : {description}),
         ...(scheme === undefined ? {} : {security: [{[scheme]: []}]}),
-        response: {
-          ...own.response,
-          default: {
-            description: 'Refused',
-            content: {'application/problem+json': {schema: problemSchema}},
-          },
-        },
       },
     }
+  },
+  transformObject: (document) => {
+    if (!('openapiObject' in document)) return document.swaggerObject
+    const {openapiObject} = document
+    for (const path of Object.values(openapiObject.paths ?? {}))
+      for (const operation of Object.values(path as Record<string, {responses: object}>))
+        Object.assign(operation.responses, {default: {$ref: '#/components/responses/Problem'}})
+    return openapiObject
   },
 }

@@ -113,17 +113,23 @@ const frameworkErrors: Readonly<Record<string, readonly [ErrorCode, string]>> = 
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['request_invalid', 'the body is not Content-Length long'],
   FST_ERR_CTP_EMPTY_JSON_BODY: ['request_invalid', 'the body is empty'],
   FST_ERR_BAD_URL: ['request_invalid', 'the path is not well-formed'],
-  FST_ERR_ASYNC_CONSTRAINT: ['request_invalid', 'the request fits no route'],
   ECONNRESET: ['request_timeout', 'the connection ended before the body did'],
 }
 
 /** Whatever a route threw, as one of rel's codes. What nobody expected becomes panel_failed. */
 export function relErrorOf(error: unknown): RelError {
   if (error instanceof RelError) return error
-  const {code = '', validation, validationContext = 'the request'} = error as FrameworkError
+  const {
+    code = '',
+    validation,
+    validationContext = 'the request',
+    statusCode = 500,
+  } = error as FrameworkError
   if (validation !== undefined) return invalid(validation, validationContext)
   const known = frameworkErrors[code]
   if (known !== undefined) return new RelError(known[0], known[1], {cause: error})
+  if (code.startsWith('FST_') && statusCode < 500)
+    return new RelError('request_invalid', 'the request is not well-formed', {cause: error})
   if (code === 'ENOSPC' || code === 'EDQUOT')
     return new RelError('disk_full', 'no space left on the device', {cause: error})
   return new RelError('panel_failed', 'the panel failed on this request', {cause: error})
@@ -131,6 +137,7 @@ export function relErrorOf(error: unknown): RelError {
 
 type FrameworkError = {
   readonly code?: string
+  readonly statusCode?: number
   readonly validation?: readonly {readonly instancePath?: string; readonly keyword?: string}[]
   readonly validationContext?: string
 }
