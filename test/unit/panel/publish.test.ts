@@ -1,6 +1,6 @@
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
-import {parseLicense, licenseHeader} from '../../../src/release/license-file.ts'
+import {licenseHeader, parseLicense} from '../../../src/release/license-file.ts'
 import {testNow} from '../../support/anchors.ts'
 import {draft, flip, makeRelease, startPanel, wanted} from '../../support/panel.ts'
 
