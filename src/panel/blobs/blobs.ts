@@ -1,3 +1,5 @@
+import type {FileHandle} from 'node:fs/promises'
+
 /**
  * Content-addressed bytes of artifacts. A blob is visible whole, under its SHA-256, or not at all.
  * One conformance suite (test/unit/panel/blobs-conformance.ts) runs over every implementation.
@@ -26,6 +28,12 @@ export type BlobStore = {
     sha256: string,
     range?: {readonly start: number; readonly end: number},
   ): AsyncIterable<Uint8Array>
+
+  /**
+   * The blob as an open file, where blobs are local files: whoever opened it closes it, and nobody
+   * else has its descriptor. Refuses with blob_missing, store_failed.
+   */
+  open?(sha256: string): Promise<FileHandle>
 
   /** Reads the blob again; false when its bytes no longer have their digest, or are not there. */
   rehash(sha256: string): Promise<boolean>

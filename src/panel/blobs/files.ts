@@ -136,6 +136,17 @@ class FileBlobs implements BlobStore {
     }
   }
 
+  async open(sha256: string): Promise<FileHandle> {
+    const path = this.#pathOf(sha256)
+    try {
+      return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+    } catch (error) {
+      if ((error as {code?: string}).code === 'ENOENT')
+        throw new RelError('blob_missing', `there is no blob ${sha256}`, {cause: error})
+      throw refusal(error, path)
+    }
+  }
+
   async rehash(sha256: string): Promise<boolean> {
     const hasher = createHash('sha256')
     try {
