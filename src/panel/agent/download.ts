@@ -13,6 +13,7 @@ import {
   partHead,
   partsEnd,
 } from './conditions.ts'
+import {type Part, pump} from './pump.ts'
 
 /**
  * Answers with an artifact's bytes: 200, 206 (also of several ranges), 304 or 416, from here, from
@@ -26,7 +27,7 @@ export async function sendArtifact(
   artifact: ReleaseArtifact,
   fileName = artifact.name,
 ): Promise<FastifyReply> {
-  const {sha256, size, name} = artifact
+  const {sha256, size} = artifact
   const etag = `"sha256:${sha256}"`
   const {headers, method} = request
   const {downloads} = config
@@ -55,72 +56,84 @@ export async function sendArtifact(
     const path = `${downloads.prefix}/${blobs.localPath(sha256)}`
     return reply.headers({...whole, 'x-accel-redirect': path}).send()
   }
-  if ((await blobs.stat(sha256)) !== size)
-    throw new RelError('panel_failed', `the bytes of ${name} are not in the store`)
-  if (method === 'HEAD') return reply.headers({...whole, 'content-length': String(size)}).send()
+  const source = await openSource(blobs, artifact)
+  if (method === 'HEAD') {
+    await source.close()
+    return reply.headers({...whole, 'content-length': String(size)}).send()
+  }
   const answer = allowsRange(headers['if-range']?.toString(), etag)
     ? parseRange(headers.range, size)
     : ({kind: 'whole'} as const)
-  if (answer.kind === 'unsatisfiable')
+  if (answer.kind === 'unsatisfiable') {
+    await source.close()
     return reply
       .code(416)
       .headers({...common, 'content-range': `bytes */${size}`, 'cache-control': 'no-store'})
       .send()
-  reply.headers(whole)
-  if (answer.kind === 'whole')
-    return reply.header('content-length', String(size)).send(streamOf(blobs.read(sha256)))
-  const [first, second] = answer.ranges
-  if (first !== undefined && second === undefined) return sendRange(blobs, reply, artifact, first)
-  return sendRanges(blobs, reply, artifact, answer.ranges)
-}
-
-function sendRange(
-  blobs: BlobStore,
-  reply: FastifyReply,
-  {sha256, size}: ReleaseArtifact,
-  range: ByteRange,
-): FastifyReply {
-  const {start, end} = range
-  return reply
-    .code(206)
-    .headers({
-      'content-range': `bytes ${start}-${end - 1}/${size}`,
-      'content-length': String(end - start),
-    })
-    .send(streamOf(blobs.read(sha256, range)))
-}
-
-function sendRanges(
-  blobs: BlobStore,
-  reply: FastifyReply,
-  {sha256, size}: ReleaseArtifact,
-  ranges: readonly ByteRange[],
-): FastifyReply {
-  const boundary = randomBytes(18).toString('hex')
-  const heads = ranges.map((range) => Buffer.from(partHead(boundary, range, size)))
-  const tail = Buffer.from(partsEnd(boundary))
-  const length = ranges.reduce(
-    (sum, {start, end}, at) => sum + (heads[at]?.length ?? 0) + end - start,
-    tail.length,
-  )
-  return reply
-    .code(206)
-    .headers({
-      'content-type': `multipart/byteranges; boundary=${boundary}`,
-      'content-length': String(length),
-    })
-    .send(streamOf(parts()))
-
-  async function* parts(): AsyncGenerator<Uint8Array> {
-    for (const [at, range] of ranges.entries()) {
-      yield heads[at] as Buffer
-      yield* blobs.read(sha256, range)
-    }
-    yield tail
   }
+  reply.headers(whole)
+  const parts =
+    answer.kind === 'whole' ? [{start: 0, end: size}] : partsOf(reply, answer.ranges, size)
+  const length = parts.reduce(
+    (sum, part) => sum + ('end' in part ? part.end - part.start : part.length),
+    0,
+  )
+  return source.send(reply.header('content-length', String(length)), parts)
 }
 
-/** An aborted download destroys the stream, which ends the reading and closes its descriptor. */
-function streamOf(bytes: AsyncIterable<Uint8Array>): Readable {
-  return Readable.from(bytes, {objectMode: false, highWaterMark: 1})
+/** One range as it is, several as `multipart/byteranges`. */
+function partsOf(reply: FastifyReply, ranges: readonly ByteRange[], size: number): readonly Part[] {
+  reply.code(206)
+  const [first, second] = ranges
+  if (first !== undefined && second === undefined) {
+    reply.header('content-range', `bytes ${first.start}-${first.end - 1}/${size}`)
+    return [first]
+  }
+  const boundary = randomBytes(18).toString('hex')
+  reply.header('content-type', `multipart/byteranges; boundary=${boundary}`)
+  return [
+    ...ranges.flatMap((range) => [Buffer.from(partHead(boundary, range, size)), range]),
+    Buffer.from(partsEnd(boundary)),
+  ]
+}
+
+/** Where the bytes of one answer come from; `send` closes it, whatever happens. */
+type Source = {
+  send(reply: FastifyReply, parts: readonly Part[]): FastifyReply
+  close(): Promise<void>
+}
+
+/** Refuses with panel_failed when the stored bytes are gone or of another size: never a short file. */
+async function openSource(
+  blobs: BlobStore,
+  {sha256, size, name}: ReleaseArtifact,
+): Promise<Source> {
+  const gone = () => new RelError('panel_failed', `the bytes of ${name} are not in the store`)
+  if (blobs.open === undefined) {
+    if ((await blobs.stat(sha256)) !== size) throw gone()
+    const send = (reply: FastifyReply, parts: readonly Part[]) =>
+      reply.send(Readable.from(bytesOf(blobs, sha256, parts), {objectMode: false}))
+    return {send, close: async () => {}}
+  }
+  const file = await blobs.open(sha256).catch((error: unknown) => {
+    throw error instanceof RelError && error.code === 'blob_missing' ? gone() : error
+  })
+  try {
+    if ((await file.stat()).size !== size) throw gone()
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+  return {send: (reply, parts) => pump(reply, file, parts), close: () => file.close()}
+}
+
+async function* bytesOf(
+  blobs: BlobStore,
+  sha256: string,
+  parts: readonly Part[],
+): AsyncGenerator<Uint8Array> {
+  for (const part of parts) {
+    if ('end' in part) yield* blobs.read(sha256, part)
+    else yield part
+  }
 }
