@@ -1,4 +1,13 @@
-import {closeSync, constants, existsSync, fsyncSync, linkSync, openSync, rmSync} from 'node:fs'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  rmSync,
+} from 'node:fs'
 import {dirname} from 'node:path'
 import {backup, DatabaseSync} from 'node:sqlite'
 import {Kysely} from 'kysely'
@@ -55,6 +64,7 @@ function openEngine(path: string): Engine {
 function openDatabase(path: string): DatabaseSync {
   let database: DatabaseSync | undefined
   try {
+    checkFolder(path)
     // the write-ahead log and its index take over the mode of the file
     if (!existsSync(path)) closeSync(openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600))
     database = new DatabaseSync(path)
@@ -63,6 +73,17 @@ function openDatabase(path: string): DatabaseSync {
   } catch (error) {
     database?.close()
     throw refusal(error, path) ?? fileError(error, path, 'write')
+  }
+}
+
+/** SQLite would only say that it cannot open the file. */
+function checkFolder(path: string): void {
+  try {
+    accessSync(dirname(path), constants.W_OK)
+  } catch (error) {
+    const {code = ''} = error as {code?: string}
+    if (!['EROFS', 'EACCES', 'EPERM'].includes(code)) throw error
+    throw new RelError('store_read_only', `${dirname(path)}: ${code}`, {cause: error})
   }
 }
 
