@@ -13,9 +13,15 @@ export const panelFlags = {
     helpValue: 'URL',
     summary: 'postgres://… instead of the file in the folder; the password in PGPASSWORD.',
   }),
+  store: Flags.string({
+    env: 'REL_PANEL_STORE',
+    helpValue: 'URL',
+    summary: 's3://HOST/BUCKET/PREFIX for artifacts; keys in AWS_ACCESS_KEY_ID and so on.',
+  }),
 }
 
 export type PanelPlace = {
   readonly data: string
+  readonly store?: string | undefined
   readonly database?: string | undefined
 }

@@ -10,6 +10,7 @@ import type {Outcome} from './base-command.ts'
 import {onStop} from './guards.ts'
 import {printMessages} from './output.ts'
 import type {PanelPlace} from './panel-flags.ts'
+import {placeOf} from './panel-place.ts'
 
 /** Requests that have not ended after this are cut off. */
 const STOP_SECS = 30
@@ -33,19 +34,21 @@ type ServeFlags = PanelPlace & {
  */
 export async function servePanel(flags: ServeFlags): Promise<Outcome> {
   const {host, port} = addressOf(flags.listen)
-  const {data, database} = flags
   const log = jsonLines((line) => process.stderr.write(line))
   const panel = await openPanel({
-    data,
+    ...placeOf(flags),
     log,
     config: configOf(flags),
-    ...(database === undefined ? {} : {database}),
   })
   try {
     const app = panelApp(panel)
     const address = await listen(app, host, port)
     const stopped = onStop()
-    log({level: 'info', event: 'panel.started', fields: {address, data, new: panel.isNew}})
+    log({
+      level: 'info',
+      event: 'panel.started',
+      fields: {address, data: flags.data, new: panel.isNew},
+    })
     if (flags.json !== true && !flags.quiet) printMessages(welcome(address, panel))
     const sweep = setInterval(() => void sweepUploads(panel), SWEEP_SECS * 1000)
     const signal = await stopped

@@ -1,29 +1,9 @@
 import {addToken, tokenFacts} from '../panel/admin/tokens.ts'
-import {type OpenPanel, openPanel} from '../panel/open-panel.ts'
 import type {VerbName} from '../panel/store/store.ts'
 import {timeText} from '../trust/expiry.ts'
 import type {Outcome} from './base-command.ts'
 import type {PanelPlace} from './panel-flags.ts'
-
-/** Who does what the commands of this machine do, in the audit log. */
-const local = {id: 'local'}
-
-/** Opens the panel beside one that may be running, and closes it whatever happens. */
-export async function besidePanel<T>(
-  {data, database}: PanelPlace,
-  work: (panel: OpenPanel) => Promise<T>,
-): Promise<T> {
-  const panel = await openPanel({
-    data,
-    lock: false,
-    ...(database === undefined ? {} : {database}),
-  })
-  try {
-    return await work(panel)
-  } finally {
-    await panel.close()
-  }
-}
+import {besidePanel, local} from './panel-place.ts'
 
 /** `rel panel token new`: the token is in the result and nowhere else. */
 export async function newPanelToken(

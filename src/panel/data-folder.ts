@@ -3,6 +3,7 @@ import {join} from 'node:path'
 import {DatabaseSync} from 'node:sqlite'
 import {RelError} from '../system/error.ts'
 import {fileError, statIfThere, writeFileAtomic} from '../system/files.ts'
+import {formatPublicKey} from '../trust/public-key.ts'
 import {
   destroySecretKey,
   formatSecretKey,
@@ -89,19 +90,25 @@ function fileErrorOf(path: string, cause: unknown): RelError {
  * as key_permissions.
  */
 export async function openPanelKeys({keys}: DataFolder): Promise<PanelKeys> {
-  const license = await openKey(join(keys, 'license.key'))
-  const freshness = await openKey(join(keys, 'freshness.key'))
+  const license = await openKey(keys, 'license')
+  const freshness = await openKey(keys, 'freshness')
   return {license, freshness}
 }
 
-async function openKey(path: string): Promise<Signer> {
+async function openKey(folder: string, name: string): Promise<Signer> {
+  const path = join(folder, `${name}.key`)
   if (statIfThere(path) === undefined) await makeKey(path)
   const key = await readSecretKey(path, {
     passphrase: async () => {
       throw new RelError('panel_data_invalid', `${path} has a passphrase, the panel has none`)
     },
   })
-  return signerOfSecretKey(key, path)
+  const signer = signerOfSecretKey(key, path)
+  const shown = join(folder, `${name}.pub`)
+  // for those who check what the panel signed: nodes, and panels that import an export
+  if (statIfThere(shown) === undefined)
+    writeFileAtomic(shown, formatPublicKey(signer.publicKey).pem, {mode: 0o644})
+  return signer
 }
 
 async function makeKey(path: string): Promise<void> {

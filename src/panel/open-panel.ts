@@ -3,6 +3,7 @@ import {RelError} from '../system/error.ts'
 import {readFileLimited, statIfThere} from '../system/files.ts'
 import {sha256Hex} from '../system/hash.ts'
 import {newUlid} from './admin/ulid.ts'
+import type {BlobStore, UploadStore} from './blobs/blobs.ts'
 import {openFileBlobs} from './blobs/files.ts'
 import {
   type DataFolder,
@@ -22,6 +23,8 @@ export type PanelOptions = {
   readonly data: string
   /** postgres://… instead of the file panel.db. */
   readonly database?: string
+  /** s3://HOST/BUCKET/PREFIX instead of the folders blobs and uploads. */
+  readonly store?: string
   readonly config?: Partial<Omit<PanelConfig, 'limits'>>
   readonly limits?: Partial<PanelLimits>
   /** False for commands that work beside a running panel. */
@@ -64,7 +67,7 @@ export async function openPanel(options: PanelOptions): Promise<OpenPanel> {
     )
     const store = await openStore(folder, options.database, clock)
     closers.push(() => store.close())
-    const {blobs, uploads} = await openFileBlobs({folder: folder.root})
+    const {blobs, uploads} = await openBlobs(folder, options.store)
     closers.push(() => blobs.close())
     await checkKeys(store, keys)
     const isNew = await makeAdmin(store, folder, clock())
@@ -87,9 +90,10 @@ export async function openPanel(options: PanelOptions): Promise<OpenPanel> {
   }
 }
 
-function configOf({config, limits}: PanelOptions): PanelConfig {
+function configOf({config, limits, store}: PanelOptions): PanelConfig {
   return {
-    downloads: {by: 'panel'},
+    // an object store hands its bytes out itself; through the panel they would be paid twice
+    downloads: store === undefined ? {by: 'panel'} : {by: 'redirect', seconds: 60},
     freshnessSecs: WEEK,
     pollSecs: 300,
     twoPersons: false,
@@ -107,6 +111,15 @@ async function openStore(
   if (url === undefined) return openSqliteStore({path: database, now})
   const {openPostgresStore} = await import('./store/postgres.ts')
   return openPostgresStore({url, now})
+}
+
+async function openBlobs(
+  {root}: DataFolder,
+  url: string | undefined,
+): Promise<{blobs: BlobStore; uploads: UploadStore}> {
+  if (url === undefined) return openFileBlobs({folder: root})
+  const {openS3Blobs} = await import('./blobs/s3.ts')
+  return openS3Blobs({url, env: process.env})
 }
 
 /** All instances on one database sign with the same keys. Refuses with panel_keys_differ. */

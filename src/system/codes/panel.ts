@@ -62,6 +62,12 @@ export const panelCodes = {
     cause: 'The folder, a key in it or its mode is not as the panel left it.',
     fix: 'Correct what is named, or restore the folder from a backup.',
   },
+  panel_damaged: {
+    exit: 'verification',
+    title: 'what the panel has is not as it was written',
+    cause: 'A blob, manifest, log or audit row differs from its digest: a disk, or somebody.',
+    fix: 'Find out why; restore what is named from a backup with rel panel restore.',
+  },
   panel_keys_differ: {
     exit: 'conflict',
     title: 'the keys of this panel are not those of the database',
