@@ -17,7 +17,6 @@ export type Entry = {
   readonly minFrom?: string
   readonly minFromKey?: string
   readonly artifacts: readonly ReleaseArtifact[]
-  readonly replacement?: string
 }
 
 /** What licences of the same channels see of a product. */
@@ -172,7 +171,6 @@ export function versionOfLeaf({text}: LogLeaf): string {
 
 function entryOf(stored: StoredRelease): Entry {
   const {minFrom} = parseRelease(Buffer.from(stored.envelope)).release
-  const replacement = stored.recall?.replacement
   return {
     version: stored.version,
     sortKey: stored.sortKey,
@@ -183,7 +181,6 @@ function entryOf(stored: StoredRelease): Entry {
     published: stored.published ?? 0,
     ...(minFrom === undefined ? {} : {minFrom, minFromKey: sortKey(minFrom)}),
     artifacts: stored.artifacts,
-    ...(replacement === undefined ? {} : {replacement}),
   }
 }
 

@@ -24,17 +24,17 @@ import {type Prepared, prepare, sendPrepared} from './prepared.ts'
 import {checkpointText, freshnessText, freshPeriod} from './statements.ts'
 
 const name = Type.String({maxLength: 64})
-const version = Type.String({maxLength: 256})
+const versionText = Type.String({maxLength: 256})
 
 const manifestQuery = Type.Object({
   product: Type.Optional(name),
   component: Type.Optional(name),
   os: Type.Optional(name),
   arch: Type.Optional(name),
-  current: Type.Optional({...version, description: 'What is installed; honours stop-overs.'}),
+  current: Type.Optional({...versionText, description: 'What is installed; honours stop-overs.'}),
 })
 const checkQuery = Type.Object({
-  version: Type.Optional({...version, description: 'What is installed; 0.0.0 by default.'}),
+  version: Type.Optional({...versionText, description: 'What is installed; 0.0.0 by default.'}),
   channel: Type.Optional(name),
 })
 const bundleQuery = Type.Object({
@@ -55,7 +55,7 @@ const productParams = Type.Object({product: name})
 const report = Type.Object(
   {
     code: Type.String({pattern: '^[a-z][a-z0-9_]{0,63}$'}),
-    version,
+    version: versionText,
     phase: Type.String({pattern: '^[a-z][a-z_-]{0,31}$'}),
   },
   {additionalProperties: false},
@@ -162,6 +162,17 @@ export function agentRoutes(app: PanelApp, panel: Panel): void {
     return keep(view, key, {...prepare(text), issued})
   }
 
+  /** The reason is for people of the panel; the holder is told what to install instead. */
+  async function checkNotRecalled({product}: Holder, {state, version}: Entry): Promise<void> {
+    if (state !== 'recalled') return
+    const replacement = (await panel.store.release(product, version))?.recall?.replacement
+    throw new RelError('release_recalled', `${version} was recalled`, {
+      ...(replacement === undefined
+        ? {}
+        : {hint: `Install ${replacement} instead.`, details: {replacement}}),
+    })
+  }
+
   /** A view of the holder's channels, or the one refusal when the product is not the holder's. */
   async function viewFor(holder: Holder, product: string): Promise<View> {
     const view = await catalog.view(holder.product, holder.channels)
@@ -175,7 +186,11 @@ export function agentRoutes(app: PanelApp, panel: Panel): void {
     config,
     schema: {
       summary: 'The bytes of an artifact (D0).',
-      params: Type.Object({product: name, version, name: Type.String({maxLength: 128})}),
+      params: Type.Object({
+        product: name,
+        version: versionText,
+        name: Type.String({maxLength: 128}),
+      }),
     },
     handler: async (request, reply) => {
       const holder = await gate.admit(request.headers.authorization)
@@ -186,7 +201,7 @@ export function agentRoutes(app: PanelApp, panel: Panel): void {
         (each) => each.name === params.name && coversComponent(holder.license, each.component),
       )
       if (entry === undefined || artifact === undefined) throw absent()
-      checkNotRecalled(entry)
+      await checkNotRecalled(holder, entry)
       return sendArtifact(panel, request, reply, artifact)
     },
   })
@@ -241,7 +256,7 @@ export function agentRoutes(app: PanelApp, panel: Panel): void {
       const artifacts = artifactsFor(entry, holder.license, request.query)
       const artifact = artifactOfForm(artifacts, asked.form)
       if (artifact === undefined && asked.form !== 'manifest.json') throw absent()
-      checkNotRecalled(entry)
+      await checkNotRecalled(holder, entry)
       if (asked.form === 'sha256' && artifact !== undefined) {
         reply.header('x-bundle-hash', artifact.sha256)
         const line = `${artifact.sha256}  ${asked.version}.tar.gz\n`
@@ -406,15 +421,6 @@ function artifactOfForm(
 ): ReleaseArtifact | undefined {
   if (form === 'tar.gz' || form === 'sha256') return bundleOf(artifacts)
   return artifacts.find((artifact) => artifact.name === form)
-}
-
-function checkNotRecalled({state, version: recalled, replacement}: Entry): void {
-  if (state !== 'recalled') return
-  throw new RelError('release_recalled', `${recalled} was recalled`, {
-    ...(replacement === undefined
-      ? {}
-      : {hint: `Install ${replacement} instead.`, details: {replacement}}),
-  })
 }
 
 function isPanelToken(authorization: string | undefined): boolean {
