@@ -44,6 +44,19 @@ function swiftTests(swift: Swift): void {
     assert.equal(await leftovers(), [])
   })
 
+  test('s3: another instance goes on with an upload', async () => {
+    const url = swift.newUrl()
+    const [first, second] = [await openS3Blobs({url, env}), await openS3Blobs({url, env})]
+    const bytes = randomBytes(9_000_000)
+    await first.uploads.create({id: 'U1', size: bytes.length})
+    await first.uploads.append('U1', 0, inPieces(bytes.subarray(0, 8_500_000)))
+    assert.is(await second.uploads.offset('U1'), 8_500_000)
+    await second.uploads.append('U1', 8_500_000, inPieces(bytes.subarray(8_500_000)))
+    await first.uploads.finish('U1', sha256Hex(bytes), first.blobs)
+    assert.is(await second.blobs.rehash(sha256Hex(bytes)), true)
+    assert.is(await second.uploads.offset('U1'), undefined)
+  })
+
   test('s3: an address for everybody ends, and cannot be altered', async () => {
     const {blobs} = await open()
     const [first, second] = [sha256Hex('first'), sha256Hex('second')]

@@ -313,6 +313,21 @@ const ordered = [
 ]
 
 function orderCases(check: Check): void {
+  check('the order is that of SemVer, whatever the database thinks of words', async ({store}) => {
+    await store.addProduct('edge-agent', by)
+    const versions = [
+      ...tricky.map((text) => `1.0.0-${text}`),
+      ...['1.0.0', '9.0.0', '10.0.0', '1.0.99999999999', '0.0.0'],
+    ]
+    for (const version of versions)
+      await store.addDraft({...draftOf('1.0.0'), version, digest: sha256Hex(version)}, by)
+    const listed = await store.releases('edge-agent', {limit: 100})
+    assert.equal(
+      listed.map(({version}) => version),
+      semver.rsort(versions),
+    )
+  })
+
   check('releases come in the order of SemVer, page by page', async ({store}) => {
     for (const version of [...ordered].sort()) await publishOne(store, draftOf(version))
     const seen: string[] = []
@@ -344,6 +359,12 @@ function orderCases(check: Check): void {
     )
   })
 }
+
+/** Pairs that a collation of words puts the wrong way round. */
+const tricky = [
+  ...['alpha', 'alpha-x', 'Alpha', 'alpha.1', 'alpha.x', 'ALPHA', 'alpha1', '-', '--', 'a-b', 'ab'],
+  ...['0', '1', '9', '10', '1.0', '1.a', 'a.1', 'a.a', 'Z', 'a'],
+]
 
 const forbidden: readonly [string, string, string][] = [
   ['envelope', `update releases set envelope = 'x'`, 'release_immutable'],
