@@ -1,20 +1,21 @@
 import type {StoredUpload} from './store.ts'
 import type {Engine, Work} from './tables.ts'
-import {lockCounter} from './transaction.ts'
+import {lockCounter, read} from './transaction.ts'
 
 const PAGE_ROWS = 1000
 
 /** Every digest that a release or an upload names, once, in order. */
-export async function* liveDigests({db}: Engine): AsyncGenerator<string> {
+export async function* liveDigests(engine: Engine): AsyncGenerator<string> {
+  const {db} = engine
   for (let last = ''; ; ) {
-    const rows = await db
+    const query = db
       .selectFrom('release_blobs')
       .select('sha256')
       .where('sha256', '>', last)
       .union(db.selectFrom('uploads').select('sha256').where('sha256', '>', last))
       .orderBy('sha256')
       .limit(PAGE_ROWS)
-      .execute()
+    const rows = await read(engine, () => query.execute())
     for (const {sha256} of rows) yield sha256
     if (rows.length < PAGE_ROWS) return
     last = rows.at(-1)?.sha256 ?? last
