@@ -93,7 +93,7 @@ function filesOf({paths, config, facts, output}: ReleaseRequest): {
         const file = join(path, entry.name)
         const isMeant = entry.isFile() && !isIgnored(config, entry.name, facts.version)
         if (isMeant && file !== output) files.push(file)
-        else ignored.push(entry.isDirectory() ? `${file}/` : file)
+        else if (!entry.name.startsWith('.')) ignored.push(entry.isDirectory() ? `${file}/` : file)
       }
   }
   return {files, ignored}

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import {parseManifest} from '../../../src/bundle/parse-manifest.ts'
@@ -12,6 +13,7 @@ import {
   signRelease,
 } from '../../../src/release/release-manifest.ts'
 import type {ErrorCode} from '../../../src/system/codes.ts'
+import {RelError} from '../../../src/system/error.ts'
 import {checkSignatures} from '../../../src/trust/envelope.ts'
 import {testAnchor, testNow, testSigner} from '../../support/anchors.ts'
 import {throwsCode} from '../../support/rejects.ts'
@@ -240,6 +242,31 @@ test('an artifact is its bytes, its size, its digest and its signature', async (
     () =>
       checkArtifactSignature(anchor, release, {...artifact, keyId: 'a'.repeat(64)}, bytes, testNow),
     'key_unknown',
+  )
+})
+
+test('any bytes give a release or a refusal with a code, and a release writes back as it was', async () => {
+  const text = releaseText(await testRelease({minFrom: '1.0.0', commit: 'a'.repeat(40)}))
+  const mutated = fc
+    .tuple(fc.nat(text.length), fc.nat(12), fc.oneof(fc.string({maxLength: 8}), fc.json()))
+    .map(([at, cut, piece]) => `${text.slice(0, at)}${piece}${text.slice(at + cut)}`)
+  const number = fc.tuple(fc.nat(9), fc.nat()).map(([at, value]) => {
+    let seen = -1
+    return text.replace(/\d+/g, (digits) => (++seen === at ? String(value) : digits))
+  })
+  fc.assert(
+    fc.property(fc.oneof(mutated, number, fc.json(), fc.string()), (input) => {
+      let file: ReleaseFile
+      try {
+        file = parseRelease(Buffer.from(input))
+      } catch (error) {
+        assert.ok(error instanceof RelError, `${error}`)
+        assert.is.not(error.code, 'internal_error')
+        return
+      }
+      assert.equal(parseRelease(Buffer.from(releaseText(file))), file)
+    }),
+    {numRuns: 2000, seed: 20261121},
   )
 })
 
