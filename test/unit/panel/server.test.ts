@@ -1,4 +1,4 @@
-import {chmodSync, mkdirSync, readFileSync, rmSync} from 'node:fs'
+import {chmodSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync} from 'node:fs'
 import {request} from 'node:http'
 import {connect} from 'node:net'
 import {join} from 'node:path'
@@ -7,8 +7,15 @@ import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import {openPanel} from '../../../src/panel/open-panel.ts'
 import {jsonLines} from '../../../src/panel/server/request-log.ts'
+import {licenseHeader, parseLicense} from '../../../src/release/license-file.ts'
 import {testNow} from '../../support/anchors.ts'
-import {type StartOptions, startPanel, type TestPanel} from '../../support/panel.ts'
+import {
+  makeRelease,
+  publish,
+  type StartOptions,
+  startPanel,
+  type TestPanel,
+} from '../../support/panel.ts'
 import {rejectsCode} from '../../support/rejects.ts'
 import {temporaryFolder} from '../../support/tmp.ts'
 
@@ -167,6 +174,41 @@ test('a body that comes drop by drop is cut off', async () => {
     assert.is((await panel.ask('GET', '/livez')).status, 200)
   })
 })
+
+test('a reader that does not read is cut off, and its descriptor is given back', async () => {
+  await withPanel({limits: {idleSecs: 0.3}}, async (panel) => {
+    const release = await makeRelease({version: '1.0.0', size: 24_000_000})
+    await publish(panel, release)
+    const body = {product: 'agent', customer: 'A', track: 'stable', expires: testNow + 86_400}
+    const {json} = await panel.ask('POST', '/v1/licenses', {body})
+    const license = licenseHeader(parseLicense(String(json.file)))
+    const {hostname, port} = new URL(panel.url)
+    const socket = connect(Number(port), hostname)
+    socket.on('error', () => undefined)
+    const [name] = release.bytes.keys()
+    const path = `/download/agent/1.0.0/${name}`
+    const cut = new Promise((resolve) => {
+      panel.app.server.once('connection', (peer) => peer.once('close', resolve))
+    })
+    socket.write(`GET ${path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${license}\r\n\r\n`)
+    socket.pause()
+    await cut
+    socket.destroy()
+    assert.ok(panel.logged.some(({event}) => event === 'peer.cut'))
+    const open = readdirSync('/proc/self/fd').filter((fd) => isBlob(fd))
+    assert.equal(open, [])
+    const whole = await panel.ask('GET', path, {token: license})
+    assert.is(whole.bytes.length, 24_000_000)
+  })
+})
+
+function isBlob(fd: string): boolean {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`).includes('/blobs/sha256/')
+  } catch {
+    return false
+  }
+}
 
 test('who asks too often is told when to come back', async () => {
   const limits = {perCredential: {perSec: 0.001, burst: 8}}
