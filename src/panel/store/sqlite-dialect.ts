@@ -11,9 +11,6 @@ import {
   SqliteQueryCompiler,
 } from 'kysely'
 
-/** A writer holds the lock for milliseconds; longer than this and something hangs. */
-export const BUSY_TIMEOUT_MS = 15_000
-
 /** SQLite waits with the whole process standing still, so it is asked for little at a time. */
 const TURN_TIMEOUT_MS = 20
 
@@ -23,10 +20,10 @@ const SQLITE_BUSY = 5
  * Kysely on node:sqlite: one connection that callers take in turns, statements prepared once.
  * Every transaction is BEGIN IMMEDIATE, so that none finds out in its middle that it may not write.
  */
-export function sqliteDialect(database: DatabaseSync): Dialect {
+export function sqliteDialect(database: DatabaseSync, busyTimeoutMs: number): Dialect {
   return {
     createAdapter: () => new SqliteAdapter(),
-    createDriver: () => new SqliteDriver(database),
+    createDriver: () => new SqliteDriver(database, busyTimeoutMs),
     createIntrospector: (db) => new SqliteIntrospector(db),
     createQueryCompiler: () => new SqliteQueryCompiler(),
   }
@@ -35,12 +32,14 @@ export function sqliteDialect(database: DatabaseSync): Dialect {
 class SqliteDriver implements Driver {
   readonly #connection: SqliteConnection
   readonly #database: DatabaseSync
+  readonly #busyTimeoutMs: number
   /** Settled when the last one in the queue has let go. */
   #turn: Promise<void> = Promise.resolve()
   #release: () => void = () => undefined
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, busyTimeoutMs: number) {
     this.#database = database
+    this.#busyTimeoutMs = busyTimeoutMs
     this.#connection = new SqliteConnection(database)
   }
 
@@ -63,12 +62,12 @@ class SqliteDriver implements Driver {
 
   /** Waits between attempts: whoever holds the lock may be in this very process. */
   async beginTransaction(): Promise<void> {
-    const deadline = performance.now() + BUSY_TIMEOUT_MS
+    const deadline = performance.now() + this.#busyTimeoutMs
     this.#database.exec(`pragma busy_timeout = ${TURN_TIMEOUT_MS}`)
     try {
       while (!this.#begin(deadline)) await setTimeout(Math.random() * TURN_TIMEOUT_MS)
     } finally {
-      this.#database.exec(`pragma busy_timeout = ${BUSY_TIMEOUT_MS}`)
+      this.#database.exec(`pragma busy_timeout = ${this.#busyTimeoutMs}`)
     }
   }
 

@@ -16,15 +16,20 @@ import type {ErrorCode} from '../../system/codes.ts'
 import {RelError} from '../../system/error.ts'
 import {fileError, fsyncFolder, temporaryName} from '../../system/files.ts'
 import {openRelationalStore} from './relational.ts'
-import {BUSY_TIMEOUT_MS, sqliteDialect} from './sqlite-dialect.ts'
+import {sqliteDialect} from './sqlite-dialect.ts'
 import type {PanelStore} from './store.ts'
 import type {Engine, Tables} from './tables.ts'
+
+/** A writer holds the lock for milliseconds; longer than this and something hangs. */
+const BUSY_TIMEOUT_MS = 15_000
 
 export type SqliteOptions = {
   /** Of the database file, made with mode 0600 when absent; on a local disk, since it uses WAL. */
   readonly path: string
   /** Seconds since the epoch; the machine's clock when not given. */
   readonly now?: () => number
+  /** How long another process's writing is waited for; 15 seconds when not given. */
+  readonly busyTimeoutMs?: number
 }
 
 /**
@@ -34,8 +39,9 @@ export type SqliteOptions = {
 export async function openSqliteStore({
   path,
   now = systemTime,
+  busyTimeoutMs = BUSY_TIMEOUT_MS,
 }: SqliteOptions): Promise<PanelStore> {
-  const engine = openEngine(path)
+  const engine = openEngine(path, busyTimeoutMs)
   try {
     return await openRelationalStore(engine, now)
   } catch (error) {
@@ -44,9 +50,9 @@ export async function openSqliteStore({
   }
 }
 
-function openEngine(path: string): Engine {
-  const database = openDatabase(path)
-  const db = new Kysely<Tables>({dialect: sqliteDialect(database)})
+function openEngine(path: string, busyTimeoutMs: number): Engine {
+  const database = openDatabase(path, busyTimeoutMs)
+  const db = new Kysely<Tables>({dialect: sqliteDialect(database, busyTimeoutMs)})
   return {
     label: path,
     db,
@@ -61,14 +67,14 @@ function openEngine(path: string): Engine {
   }
 }
 
-function openDatabase(path: string): DatabaseSync {
+function openDatabase(path: string, busyTimeoutMs: number): DatabaseSync {
   let database: DatabaseSync | undefined
   try {
     checkFolder(path)
     // the write-ahead log and its index take over the mode of the file
     if (!existsSync(path)) closeSync(openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600))
     database = new DatabaseSync(path)
-    prepareConnection(database, path)
+    prepareConnection(database, path, busyTimeoutMs)
     return database
   } catch (error) {
     database?.close()
@@ -87,9 +93,9 @@ function checkFolder(path: string): void {
   }
 }
 
-function prepareConnection(database: DatabaseSync, path: string): void {
+function prepareConnection(database: DatabaseSync, path: string, busyTimeoutMs: number): void {
   // the option `timeout` of the constructor is ignored by some versions of Node
-  database.exec(`pragma busy_timeout = ${BUSY_TIMEOUT_MS}`)
+  database.exec(`pragma busy_timeout = ${busyTimeoutMs}`)
   const mode = database.prepare('pragma journal_mode = wal').get() as {journal_mode?: string}
   if (mode.journal_mode !== 'wal')
     throw new RelError('store_failed', `${path} cannot have a write-ahead log`, {

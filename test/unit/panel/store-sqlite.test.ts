@@ -56,11 +56,29 @@ test('sqlite: a changed audit row is found, its guard removed', async () => {
   await store.close()
 })
 
-test('sqlite: the file is private, durable and waits for others', async () => {
-  const {store, path, raw} = await open()
+test('sqlite: the file is private, and so is what lies beside it', async () => {
+  const {store, path} = await open()
   assert.is(statSync(path).mode & 0o777, 0o600)
   assert.is(statSync(`${path}-wal`).mode & 0o777, 0o600)
-  await raw('select 1')
+  await store.close()
+})
+
+test('sqlite: another writer is waited for, but not for ever', async () => {
+  const {store, path} = await open()
+  await store.addProduct('edge-agent', by)
+  const impatient = await openSqliteStore({path, busyTimeoutMs: 60})
+  const other = new DatabaseSync(path)
+  other.exec('begin immediate')
+  const waiting = store.record({event: 'waited'}, by)
+  await rejectsCode(() => impatient.record({event: 'impatient'}, by), 'store_busy')
+  assert.is((await impatient.products()).length, 1) // reading waits for nobody
+  other.exec('commit')
+  other.close()
+  await waiting
+  await impatient.record({event: 'afterwards'}, by)
+  const events = (await store.audit(0, 9)).map(({event}) => event)
+  assert.equal(events, ['product.added', 'waited', 'afterwards'])
+  await impatient.close()
   await store.close()
 })
 
