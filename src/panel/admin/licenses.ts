@@ -1,19 +1,12 @@
 import {type Static, Type} from 'typebox'
 import {channelsOf, stateAt, visible} from '../../release/entitlement.ts'
-import {type License, type LicenseFile, type TrackName, trackNames} from '../../release/license.ts'
-import {
-  armouredLicense,
-  checkLicense,
-  checkLicenseKeys,
-  issueLicense,
-  parseLicense,
-} from '../../release/license-file.ts'
-import {RelError} from '../../system/error.ts'
-import {parseAnchor} from '../../trust/anchor-parse.ts'
+import {type LicenseFile, type TrackName, trackNames} from '../../release/license.ts'
+import {armouredLicense, issueLicense, parseLicense} from '../../release/license-file.ts'
 import type {Panel} from '../panel.ts'
 import type {PanelApp} from '../server/app.ts'
 import {type Caller, checkProduct} from '../server/token.ts'
-import type {LicenseChange, StoredLicense} from '../store/store.ts'
+import type {StoredLicense} from '../store/store.ts'
+import {checkGenuine, closeLicense, licenseFor, renewLicense} from './change-license.ts'
 import {exact, productName, prose, time, ulidText, versionText} from './fields.ts'
 import {productOf, storedRelease} from './publish-release.ts'
 import {newUlid} from './ulid.ts'
@@ -70,7 +63,7 @@ export function licenseRoutes(app: PanelApp, panel: Panel): void {
       const file = 'file' in body ? parseLicense(body.file) : await issued(body, caller)
       const {product} = file.license
       checkProduct(caller, product)
-      await checkGenuine(file)
+      await checkGenuine(panel, file)
       const stored = await store.addLicense(storedLicense(file), caller.actor)
       panel.changes.mark(product)
       reply.code(201)
@@ -106,7 +99,7 @@ export function licenseRoutes(app: PanelApp, panel: Panel): void {
       schema: {summary: 'A licence', params: licenseParams, response: {200: licenseBody}},
     },
     async ({params: {id}, caller}) => {
-      const stored = await licenseOf(id, caller)
+      const stored = await licenseFor(panel, id, caller)
       const mayHold = caller.token.verbs.some((verb) => verb === 'license' || verb === 'admin')
       // the file is what opens the downloads, so an auditor does not get it
       return mayHold ? {...shown(stored), file: stored.file} : shown(stored)
@@ -129,9 +122,8 @@ export function licenseRoutes(app: PanelApp, panel: Panel): void {
         },
       },
       async ({params: {id}, body: {reason}, caller}) => {
-        const before = await licenseOf(id, caller)
-        if (before.state === state && before.reason === reason) return shown(before)
-        return change(before, {state, reason}, caller)
+        const before = await licenseFor(panel, id, caller)
+        return shown(await closeLicense(panel, before, {state, reason}, caller.actor))
       },
     )
 
@@ -147,18 +139,10 @@ export function licenseRoutes(app: PanelApp, panel: Panel): void {
       },
     },
     async ({params: {id}, body, caller}) => {
-      const before = await licenseOf(id, caller)
-      const file = 'file' in body ? parseLicense(body.file) : await renewed(before, body.expires)
-      await checkGenuine(file)
-      checkFollows(before, file.license)
-      const {expires, serial} = file.license
-      const armour = armouredLicense(file)
-      const after = await change(
-        before,
-        {state: 'active', expires, serial, file: armour, reason: ''},
-        caller,
-      )
-      return {...after, file: armour}
+      const before = await licenseFor(panel, id, caller)
+      const until = 'file' in body ? parseLicense(body.file) : body.expires
+      const after = await renewLicense(panel, before, caller.actor, until)
+      return {...shown(after), file: after.file}
     },
   )
 
@@ -174,7 +158,7 @@ export function licenseRoutes(app: PanelApp, panel: Panel): void {
       },
     },
     async ({params: {id}, query: {version}, caller}) => {
-      const stored = await licenseOf(id, caller)
+      const stored = await licenseFor(panel, id, caller)
       const channels = channelsOf(stored)
       const now = clock()
       const highest = await store.highest(stored.product, channels)
@@ -213,55 +197,6 @@ export function licenseRoutes(app: PanelApp, panel: Panel): void {
     const {id = newUlid(clock() * 1000), entitlements = [], ...rest} = wanted
     return issueLicense({...rest, id, entitlements, issued: clock(), serial: 1}, keys.license)
   }
-
-  async function renewed(before: StoredLicense, expires: number): Promise<LicenseFile> {
-    const {license} = parseLicense(before.file)
-    return issueLicense(
-      {...license, expires, issued: clock(), serial: before.serial + 1},
-      keys.license,
-    )
-  }
-
-  /** Signed by the panel's own key, or by the licence keys of the product's anchor. */
-  async function checkGenuine(file: LicenseFile): Promise<void> {
-    const own = keys.license.publicKey
-    if (file.signatures.some(({keyid}) => keyid === own.keyId)) {
-      checkLicenseKeys(file, {keys: [own], threshold: 1})
-      return
-    }
-    const {name, anchor} = await productOf(panel, file.license.product)
-    if (anchor === undefined)
-      throw new RelError('product_without_anchor', `${name} has no trust anchor`)
-    checkLicense(file, parseAnchor(Buffer.from(anchor)).anchor, clock())
-  }
-
-  /** Refuses with license_not_here, also where the token may not know of it. */
-  async function licenseOf(id: string, caller: Caller): Promise<StoredLicense> {
-    const stored = await store.license(id)
-    const {products} = caller.token
-    if (stored === undefined || products?.includes(stored.product) === false)
-      throw new RelError('license_not_here', `the panel has no licence ${id}`)
-    return stored
-  }
-
-  async function change(
-    before: StoredLicense,
-    to: LicenseChange,
-    caller: Caller,
-  ): Promise<LicenseBody> {
-    const after = await store.setLicense(before.id, to, caller.actor)
-    panel.changes.mark(before.product)
-    return shown(after)
-  }
-}
-
-/** A renewal is the same licence with a higher serial. Refuses with license_exists, license_stale. */
-function checkFollows(before: StoredLicense, next: License): void {
-  const same =
-    next.id === before.id && next.product === before.product && next.track === before.track
-  if (!same) throw new RelError('license_exists', 'the file is of another licence')
-  if (next.serial <= before.serial)
-    throw new RelError('license_stale', `serial ${next.serial}, ${before.serial} is known`)
 }
 
 function storedLicense(file: LicenseFile): StoredLicense {
