@@ -127,12 +127,11 @@ async function checkKeys(store: PanelStore, keys: PanelKeys): Promise<void> {
   for (const [name, signer] of Object.entries(keys)) {
     const setting = `key/${name}`
     const own = signer.publicKey.keyId
-    if ((await store.setting(setting)) === undefined) await store.setSetting(setting, own)
-    const known = await store.setting(setting)
+    const known = await store.claimSetting(setting, own)
     if (known === own) continue
     throw new RelError(
       'panel_keys_differ',
-      `${signer.label} is ${own.slice(0, 16)}, the database knows ${(known ?? '').slice(0, 16)}`,
+      `${signer.label} is ${own.slice(0, 16)}, the database knows ${known.slice(0, 16)}`,
     )
   }
 }

@@ -101,6 +101,7 @@ export async function openRelationalStore(engine: Engine, now: () => number): Pr
 
     setting: (name) => reading(() => findSetting(engine, name)),
     setSetting: (name, value) => writing((work) => putSetting(work, name, value)),
+    claimSetting: (name, value) => writing((work) => claimSetting(work, name, value)),
 
     backup: (path) => reading(() => engine.backup(path)),
     checkWritable: () => writing(touchSchema),
@@ -119,6 +120,16 @@ async function putSetting({trx}: Work, name: string, value: string): Promise<voi
     .values({name, value})
     .onConflict((conflict) => conflict.column('name').doUpdateSet({value}))
     .execute()
+}
+
+async function claimSetting({trx}: Work, name: string, value: string): Promise<string> {
+  await trx
+    .insertInto('settings')
+    .values({name, value})
+    .onConflict((conflict) => conflict.doNothing())
+    .execute()
+  const query = trx.selectFrom('settings').select('value').where('name', '=', name)
+  return (await query.executeTakeFirstOrThrow()).value
 }
 
 /** Writes a row with the value that it has: what cannot be written says so, nothing changes. */

@@ -62,7 +62,7 @@ function openEngine(path: string, busyTimeoutMs: number): Engine {
     lockSchema: async () => undefined, // BEGIN IMMEDIATE has locked everything
     refusal: (error) => refusal(error, path),
     isTransient: () => false,
-    backup: (target) => backUp(database, target),
+    backup: (target) => backUp(path, target),
     close: () => db.destroy(),
   }
 }
@@ -128,12 +128,23 @@ function refusal(error: unknown, path: string): RelError | undefined {
   return new RelError(code, `${path}: ${errstr} (${errcode})`, {cause: error})
 }
 
-/** A consistent copy while others write; the name appears when it is whole. */
-async function backUp(database: DatabaseSync, target: string): Promise<void> {
+/** All pages in one step: a copy in several begins anew whenever somebody writes. */
+const ALL_PAGES = 2_147_483_647
+
+/**
+ * A consistent copy while others write; the name appears when it is whole. It has a connection of
+ * its own, since another thread reads through it.
+ */
+async function backUp(path: string, target: string): Promise<void> {
   if (existsSync(target)) throw new RelError('file_exists', `${target} exists already`)
   const temporary = temporaryName(target)
   try {
-    await backup(database, temporary)
+    const source = new DatabaseSync(path, {readOnly: true})
+    try {
+      await backup(source, temporary, {rate: ALL_PAGES})
+    } finally {
+      source.close()
+    }
     const fd = openSync(temporary, 'r+')
     fsyncSync(fd)
     closeSync(fd)

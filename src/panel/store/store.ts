@@ -113,6 +113,8 @@ export type PanelStore = {
   /** Small values of the panel itself (schema version, keys' public halves). */
   setting(name: string): Promise<string | undefined>
   setSetting(name: string, value: string): Promise<void>
+  /** Sets it unless somebody did before, and returns what it is: of many at once, one wins. */
+  claimSetting(name: string, value: string): Promise<string>
 
   /** A consistent copy while running (SQLite); refuses with backup_unsupported elsewhere. */
   backup(path: string): Promise<void>

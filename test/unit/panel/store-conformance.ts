@@ -564,6 +564,20 @@ function otherCases(check: Check): void {
     assert.is(removed, 1)
   })
 
+  check('a setting is claimed once, whoever asks', async ({store, openAnother}) => {
+    const other = await openAnother()
+    try {
+      const claims = ['a', 'b', 'c', 'd'].map((value, at) =>
+        (at % 2 === 0 ? store : other).claimSetting('key/license', value),
+      )
+      const values = new Set(await Promise.all(claims))
+      assert.is(values.size, 1)
+      assert.ok(values.has((await store.setting('key/license')) ?? ''))
+    } finally {
+      await other.close()
+    }
+  })
+
   check('settings and reports', async ({store}) => {
     assert.is(await store.setting('panel'), undefined)
     await store.setSetting('panel', 'a')
