@@ -19,6 +19,7 @@ export default class LicenseFreeze extends BaseCommand<typeof LicenseFreeze> {
   }
   static override examples = [
     '<%= config.bin %> license freeze acme.license --reason "invoice 4711 is open" --panel https://releases.example.com',
+    '<%= config.bin %> license freeze 01JD0000000000000000000000 --reason "trial is over" --dry-run',
   ]
 
   protected async perform({args, flags}: Input<typeof LicenseFreeze>): Promise<Outcome> {

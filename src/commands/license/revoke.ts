@@ -19,6 +19,7 @@ export default class LicenseRevoke extends BaseCommand<typeof LicenseRevoke> {
   }
   static override examples = [
     '<%= config.bin %> license revoke acme.license --reason "invoice 4711 is open" --panel https://releases.example.com',
+    '<%= config.bin %> license revoke 01JD0000000000000000000000 --reason "key was stolen" --dry-run',
   ]
 
   protected async perform({args, flags}: Input<typeof LicenseRevoke>): Promise<Outcome> {
