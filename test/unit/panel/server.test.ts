@@ -195,8 +195,8 @@ test('a reader that does not read is cut off, and its descriptor is given back',
     await cut
     socket.destroy()
     assert.ok(panel.logged.some(({event}) => event === 'peer.cut'))
-    const open = readdirSync('/proc/self/fd').filter((fd) => isBlob(fd))
-    assert.equal(open, [])
+    // closing a file takes a thread of its own; one that leaked would stay until the runner's limit
+    while (readdirSync('/proc/self/fd').some(isBlob)) await new Promise(setImmediate)
     const whole = await panel.ask('GET', path, {token: license})
     assert.is(whole.bytes.length, 24_000_000)
   })
