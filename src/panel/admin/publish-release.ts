@@ -7,8 +7,8 @@ import type {Panel} from '../panel.ts'
 import type {Actor, Product, StoredRelease} from '../store/store.ts'
 import {flawDetails, flawsOf, flawText, missingOf} from './flaws.ts'
 
-/** Where it is kept who drafted a release, for panels that demand two persons. */
-const drafterOf = (product: string, version: string): string => `drafter/${product}/${version}`
+/** Audit rows that are read at once. */
+const AUDIT_PAGE = 1000
 
 type Ready = {readonly product: Product; readonly anchor: Anchor}
 
@@ -52,7 +52,7 @@ export async function draftRelease(
   )
   if (unmet.length > 0)
     throw new RelError('matrix_unmet', flawText(unmet), {details: flawDetails(unmet)})
-  const added = await panel.store.addDraft(
+  return panel.store.addDraft(
     {
       product: name,
       version: release.version,
@@ -64,9 +64,6 @@ export async function draftRelease(
     actor,
     fence,
   )
-  if (added.created && panel.config.twoPersons)
-    await panel.store.setSetting(drafterOf(name, release.version), actor.id)
-  return added
 }
 
 /** The release manifest of a stored release; it was checked when it was drafted. */
@@ -131,6 +128,24 @@ async function checkPersons(
   actor: Actor,
 ): Promise<void> {
   if (!config.twoPersons) return
-  if ((await store.setting(drafterOf(product, version))) !== actor.id) return
+  if ((await drafterOf(store, product, version)) !== actor.id) return
   throw new RelError('same_person', `${version} was drafted with this token`)
+}
+
+/** Who drafted it last: the audit row is written in the transaction of the draft. */
+async function drafterOf(
+  store: Panel['store'],
+  product: string,
+  version: string,
+): Promise<string | undefined> {
+  let drafter: string | undefined
+  let after = -1
+  for (;;) {
+    const rows = await store.audit(after, AUDIT_PAGE)
+    for (const {event, product: of, subject, actor} of rows)
+      if (event === 'release.drafted' && of === product && subject === version) drafter = actor
+    const last = rows.at(-1)
+    if (last === undefined) return drafter
+    after = last.index
+  }
 }
