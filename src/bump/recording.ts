@@ -141,9 +141,14 @@ function sendKey({method = 'GET', url, headers = {}, body}: HttpRequest): Asked 
     method,
     url,
     headers,
-    body: body === undefined ? '' : sha256Hex(body),
+    body: body === undefined ? '' : sha256Hex(wholeBody(body)),
   })
   return {key: sha256Hex(text), asked: `${method} ${url}`}
+}
+
+function wholeBody(body: NonNullable<HttpRequest['body']>): Uint8Array {
+  if (body instanceof Uint8Array) return body
+  throw new RelError('internal_error', 'a body that is read while it is sent cannot be recorded')
 }
 
 function downloadKey({url, sha256 = ''}: DownloadRequest): Asked {

@@ -6,6 +6,7 @@ import type {
   DownloadRequest,
   Http,
   HttpHeaders,
+  HttpPieces,
   HttpRequest,
   HttpResponse,
 } from './http.ts'
@@ -200,7 +201,7 @@ class Client implements Http {
       headers: {
         'user-agent': this.#userAgent,
         ...headers,
-        ...(body === undefined ? {} : {'content-length': String(body.length)}),
+        ...(body === undefined ? {} : {'content-length': String(sizeOf(body))}),
         ...(mayKnow ? {authorization} : {}),
       },
     }
@@ -269,6 +270,10 @@ class Client implements Http {
     const {sha256} = this.#cache.add(body)
     this.#cache.keepRecord(key, {...validators(headers, sha256), headers: kept})
   }
+}
+
+function sizeOf(body: Uint8Array | HttpPieces): number {
+  return body instanceof Uint8Array ? body.length : body.size
 }
 
 type ExchangeParts = {

@@ -1,8 +1,13 @@
-import {Agent as HttpAgent, request as httpRequest, type IncomingMessage} from 'node:http'
+import {
+  type ClientRequest,
+  Agent as HttpAgent,
+  request as httpRequest,
+  type IncomingMessage,
+} from 'node:http'
 import {Agent as HttpsAgent, request as httpsRequest} from 'node:https'
 import {createGunzip} from 'node:zlib'
 import {RelError} from './error.ts'
-import type {HttpHeaders, HttpMethod} from './http.ts'
+import type {HttpHeaders, HttpMethod, HttpPieces} from './http.ts'
 import {type AnswerHead, shownUrl} from './http-rules.ts'
 
 /** How long each part of an exchange may take, in milliseconds. */
@@ -33,7 +38,7 @@ export type ExchangeRequest = {
   readonly method: HttpMethod
   readonly url: URL
   readonly headers: HttpHeaders
-  readonly body?: Uint8Array | undefined
+  readonly body?: Uint8Array | HttpPieces | undefined
 }
 
 /** The head of an answer; its body is still on the way and must be read or dropped. */
@@ -62,12 +67,21 @@ export function exchange(
     let underWay: {destroy(error: Error): unknown} = outgoing
     const late = (what: string, ms: number) => () =>
       underWay.destroy(new RelError('http_timeout', `${shownUrl(url)}: ${what} took over ${ms} ms`))
-    const total = setTimeout(late('the answer', timeouts.totalMs), timeouts.totalMs)
-    let phase = setTimeout(late('connecting', timeouts.connectMs), timeouts.connectMs)
+    const patience = (what: string, ms: number) => setTimeout(late(what, ms), ms)
+    let total = patience('the answer', timeouts.totalMs)
+    let phase = patience('connecting', timeouts.connectMs)
     const connected = () => {
       clearTimeout(phase)
-      phase = setTimeout(late('the head of the answer', timeouts.headersMs), timeouts.headersMs)
+      phase = patience('the head of the answer', timeouts.headersMs)
     }
+    // how long a body takes says nothing as long as it moves
+    const moved = () => {
+      clearTimeout(total)
+      clearTimeout(phase)
+      total = patience('the answer', timeouts.totalMs)
+      phase = patience('sending the next bytes', timeouts.idleMs)
+    }
+    let isAnswered = false
     outgoing.on('socket', (socket) => {
       if (socket.connecting) socket.once(isTls ? 'secureConnect' : 'connect', connected)
       else connected()
@@ -79,11 +93,53 @@ export function exchange(
     })
     outgoing.on('response', (message) => {
       clearTimeout(phase)
+      isAnswered = true
       underWay = message
-      message.on('close', () => clearTimeout(total))
+      message.on('close', () => {
+        clearTimeout(total)
+        // an answer to half a body: the rest is not wanted, the connection not usable
+        if (!outgoing.writableEnded) outgoing.destroy()
+      })
       resolve(openAnswer(message, url, timeouts.idleMs))
     })
-    outgoing.end(body)
+    if (body === undefined || body instanceof Uint8Array) {
+      outgoing.end(body)
+      return
+    }
+    const step = () => {
+      if (!isAnswered) moved()
+      return !isAnswered
+    }
+    sendPieces(outgoing, body, step).then(
+      () => {
+        if (!isAnswered) connected()
+      },
+      (error: Error) => underWay.destroy(error),
+    )
+  })
+}
+
+/** Sends what is read as fast as it is taken; ends early when `goesOn` says so or the other side went. */
+async function sendPieces(
+  outgoing: ClientRequest,
+  {open}: HttpPieces,
+  goesOn: () => boolean,
+): Promise<void> {
+  for await (const piece of open()) {
+    if (!goesOn() || outgoing.destroyed) return
+    if (!outgoing.write(piece)) await drained(outgoing)
+  }
+  if (goesOn() && !outgoing.destroyed) outgoing.end()
+}
+
+function drained(outgoing: ClientRequest): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      for (const event of events) outgoing.off(event, done)
+      resolve()
+    }
+    const events = ['drain', 'close', 'error', 'response'] as const
+    for (const event of events) outgoing.on(event, done)
   })
 }
 

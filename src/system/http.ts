@@ -32,13 +32,21 @@ export type HttpRequest = {
   readonly headers?: HttpHeaders
   /** The value of the authorization header: never recorded, logged or sent to another origin. */
   readonly authorization?: string | undefined
-  readonly body?: Uint8Array
+  readonly body?: Uint8Array | HttpPieces
   /** Bytes of the answer's body, after decompression; 16 MiB when not given. */
   readonly maxBytes?: number
   /** 'return' gives 3xx answers as they came; followed when not given, GET and HEAD only. */
   readonly redirects?: 'follow' | 'return'
   /** False for answers that must not be kept for revalidation; GET answers are kept else. */
   readonly isKept?: boolean
+}
+
+/** A body that is read while it is sent, so that its size costs no memory. */
+export type HttpPieces = {
+  /** Bytes in all; the pieces must come to exactly this. */
+  readonly size: number
+  /** From the start, each time that the request is sent. */
+  open(): AsyncIterable<Uint8Array>
 }
 
 export type HttpResponse = {
