@@ -7,6 +7,7 @@ import {gatesCodes} from './codes/gates.ts'
 import {jsonCodes} from './codes/json.ts'
 import {keysCodes} from './codes/keys.ts'
 import {panelCodes} from './codes/panel.ts'
+import {publishCodes} from './codes/publish.ts'
 import {releaseCodes} from './codes/release.ts'
 import {sigstoreCodes} from './codes/sigstore.ts'
 import {storeCodes} from './codes/store.ts'
@@ -26,6 +27,7 @@ export const codeAreas = {
   gates: gatesCodes,
   bump: bumpCodes,
   release: releaseCodes,
+  publish: publishCodes,
   panel: panelCodes,
   store: storeCodes,
 } as const
@@ -42,6 +44,7 @@ export const codes = {
   ...gatesCodes,
   ...bumpCodes,
   ...releaseCodes,
+  ...publishCodes,
   ...panelCodes,
   ...storeCodes,
 } as const

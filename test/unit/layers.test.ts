@@ -50,7 +50,7 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'run-check',
     'run-program',
   ],
-  release: ['make-release'],
+  release: ['make-release', 'publish/files'],
   trust: [
     'anchor-store',
     'ed25519',

@@ -45,9 +45,13 @@ export type FakeGitHubOptions = {
 export type Fault = {
   readonly method?: string
   readonly path: RegExp
+  /** What the query must fit as well. */
+  readonly query?: RegExp
   readonly times?: number
 } & (
   | {readonly kind: 'reset' | 'lost-reply' | '503-before'}
+  /** An upload ends in 502 and leaves an asset in state `starter`. */
+  | {readonly kind: 'starter'}
   /** 403 with Retry-After, GitHub's secondary limit. */
   | {readonly kind: 'secondary'; readonly retryAfter: number}
   /** The connection breaks after this many bytes of the body. */
@@ -76,6 +80,8 @@ export type FakeGitHub = {
   readonly assetsUrl: string
   readonly requests: readonly SeenRequest[]
   readonly releases: ReleaseStore
+  /** Faults that did not happen yet. */
+  readonly pendingFaults: number
   readonly dispatches: Dispatch[]
   /** Attestation bundles by `sha256:<hex>`. */
   readonly attestations: Map<string, readonly object[]>
@@ -140,6 +146,10 @@ class Fake implements FakeGitHub {
     return this.#store
   }
 
+  get pendingFaults(): number {
+    return this.#faults.length
+  }
+
   fail(fault: Fault): void {
     for (let count = fault.times ?? 1; count > 0; count--) this.#faults.push(fault)
   }
@@ -154,8 +164,8 @@ class Fake implements FakeGitHub {
       seed: this.#seed(),
     })
     const {url, webUrl, assetsUrl} = this
-    this.#store = new ReleaseStore({url, webUrl, assetsUrl}, (repository, tag) =>
-      this.moveTag(repository, tag),
+    this.#store = new ReleaseStore({url, webUrl, assetsUrl}, (repository, tag, target) =>
+      this.#tagAtPublication(repository, tag, target),
     )
     this.#routes = this.#overlay(this.#store)
     for (const repository of this.#options.repositories ?? []) await this.#fill(repository)
@@ -186,6 +196,15 @@ class Fake implements FakeGitHub {
     const there = await this.#admin('GET', `/repos/${repository}/git/ref/tags/${tag}`)
     if (there.status === 200) await this.#admin('PATCH', `${path}/tags/${tag}`, {sha, force: true})
     else await this.#admin('POST', path, {ref: `refs/tags/${tag}`, sha})
+  }
+
+  /** GitHub makes the tag of a release when it is published, unless there is one. */
+  async #tagAtPublication(repository: string, tag: string, target: string): Promise<void> {
+    const there = await this.#admin('GET', `/repos/${repository}/git/ref/tags/${tag}`)
+    if (there.status === 200) return
+    if (!/^[0-9a-f]{40}$/.test(target)) return this.moveTag(repository, tag)
+    const body = {ref: `refs/tags/${tag}`, sha: target}
+    await this.#admin('POST', `/repos/${repository}/git/refs`, body)
   }
 
   #seed() {
@@ -285,6 +304,7 @@ class Fake implements FakeGitHub {
     const fault = this.#takeFault(call)
     const kind = isWeb ? 'web' : 'api'
     if (fault?.kind === 'reset') return this.#drop(message, kind, response)
+    if (fault?.kind === 'starter') this.#begin(call)
     const decided = faultAnswer(fault) ?? (await this.#decide(call, isWeb))
     if (!isWeb && fault === undefined) this.violations.push(...this.#contract.check(call, decided))
     if (fault?.kind === 'lost-reply') return this.#drop(message, kind, response)
@@ -369,9 +389,21 @@ class Fake implements FakeGitHub {
     return {status: 304, headers}
   }
 
-  #takeFault(call: {readonly method: string; readonly path: string}): Fault | undefined {
+  #begin({path, query}: Call): void {
+    const id = Number(/\/releases\/(\d+)\/assets$/.exec(path)?.[1])
+    this.releases.begin(id, query.get('name') ?? '')
+  }
+
+  #takeFault(call: {
+    readonly method: string
+    readonly path: string
+    readonly query?: URLSearchParams
+  }): Fault | undefined {
     const at = this.#faults.findIndex(
-      ({method, path}) => (method === undefined || method === call.method) && path.test(call.path),
+      ({method, path, query}) =>
+        (method === undefined || method === call.method) &&
+        path.test(call.path) &&
+        (query === undefined || query.test(String(call.query ?? ''))),
     )
     return at === -1 ? undefined : this.#faults.splice(at, 1)[0]
   }
@@ -459,6 +491,7 @@ function answerOf(message: IncomingMessage, bytes: Buffer, inner: string, outer:
 }
 
 function faultAnswer(fault: Fault | undefined): Answer | undefined {
+  if (fault?.kind === 'starter') return {status: 502, body: {message: 'Server Error'}}
   if (fault?.kind === '503-before') return {status: 503, body: {message: 'no server is available'}}
   if (fault?.kind === 'answer') return fault.answer
   if (fault?.kind !== 'secondary') return undefined

@@ -10,7 +10,7 @@ export type AssetSeed = {
   /** Computed from the bytes when not given; null as for assets from before June 2025. */
   readonly digest?: string | null
   readonly id?: number
-  readonly state?: 'uploaded' | 'open'
+  readonly state?: 'uploaded' | 'open' | 'starter'
   readonly createdAt?: string
   readonly updatedAt?: string
 }
@@ -33,6 +33,20 @@ type Release = Required<Omit<ReleaseSeed, 'assets'>> & {
   readonly assets: Asset[]
 }
 
+/** What a test finds of a release. */
+export type StoredRelease = {
+  readonly id: number
+  readonly draft: boolean
+  readonly prerelease: boolean
+  readonly immutable: boolean
+  readonly body: string
+  readonly assets: readonly {
+    readonly name: string
+    readonly state: string
+    readonly bytes: Buffer | undefined
+  }[]
+}
+
 /** Names as GitHub stores them: everything else becomes a dot. */
 const renamed = (name: string): string => name.replace(/[^A-Za-z0-9_.+-]/g, '.')
 
@@ -51,6 +65,14 @@ export class ReleaseStore {
   /** Called when a release is published: GitHub makes the tag then. */
   readonly #onPublish: (repository: string, tag: string, target: string) => Promise<void>
   #nextId = 1000
+  /** Deletions of assets and releases, with what the release was at that moment. */
+  readonly deleted: {readonly name: string; readonly wasDraft: boolean}[] = []
+  /** Bodies of publications (`draft` from true to false). */
+  readonly publications: Readonly<Record<string, unknown>>[] = []
+  /** Names for which GitHub says no digest. */
+  withoutDigest: RegExp | undefined
+  /** Releases become immutable when they are published. */
+  immutable = false
 
   constructor(
     urls: {readonly url: string; readonly webUrl: string; readonly assetsUrl: string},
@@ -168,7 +190,70 @@ export class ReleaseStore {
     if (call.method === 'GET' && asset !== undefined) return this.#assetById(call, Number(asset))
     if (call.method === 'POST' && upload !== undefined) return this.#upload(call, Number(upload))
     if (call.method === 'PATCH' && one !== undefined) return this.#publish(call, Number(one))
+    if (call.method === 'GET' && upload !== undefined) return this.#assets(call, Number(upload))
+    if (call.method === 'GET' && one !== undefined) return this.#byId(call, Number(one))
+    if (call.method === 'DELETE' && asset !== undefined) return this.#deleteAsset(Number(asset))
+    if (call.method === 'DELETE' && one !== undefined) return this.#deleteRelease(Number(one))
     return undefined
+  }
+
+  /** An upload that GitHub broke off: the name is taken, the bytes are not there. */
+  begin(releaseId: number, name: string): void {
+    const release = this.#releases.find(({id}) => id === releaseId)
+    release?.assets.push(this.#asset({name, state: 'starter', digest: null}, EPOCH))
+  }
+
+  /** Every release of a tag, drafts included, with what can be downloaded of it. */
+  stored(repository: string, tag: string): readonly StoredRelease[] {
+    return this.#releases
+      .filter((one) => one.repository === repository && one.tag === tag)
+      .map(({id, draft, prerelease, immutable, body, assets}) => ({
+        id,
+        draft,
+        prerelease,
+        immutable,
+        body,
+        assets: assets.map(({name, state, bytes}) => ({name, state, bytes})),
+      }))
+  }
+
+  #assets(call: Call, id: number): Answer {
+    const release = this.#visible(call, id)
+    if (release === undefined) return notFound()
+    const page = Number(call.query.get('page') ?? 1)
+    const perPage = Number(call.query.get('per_page') ?? 30)
+    const shown = release.assets.slice((page - 1) * perPage, page * perPage)
+    return {status: 200, body: shown.map((asset) => this.#assetJson(release, asset))}
+  }
+
+  #byId(call: Call, id: number): Answer {
+    const release = this.#visible(call, id)
+    return release === undefined ? notFound() : {status: 200, body: this.#json(release)}
+  }
+
+  #visible(call: Call, id: number): Release | undefined {
+    return this.#releases.find((one) => one.id === id && (!one.draft || call.login !== undefined))
+  }
+
+  #deleteAsset(id: number): Answer {
+    const release = this.#releases.find(({assets}) => assets.some((one) => one.id === id))
+    const at = release?.assets.findIndex((one) => one.id === id) ?? -1
+    const asset = release?.assets[at]
+    if (release === undefined || asset === undefined) return notFound()
+    if (release.immutable && !release.draft)
+      return {status: 422, body: {message: 'Cannot delete asset from an immutable release'}}
+    this.deleted.push({name: asset.name, wasDraft: release.draft})
+    release.assets.splice(at, 1)
+    return {status: 204}
+  }
+
+  #deleteRelease(id: number): Answer {
+    const at = this.#releases.findIndex((one) => one.id === id)
+    const release = this.#releases[at]
+    if (release === undefined) return notFound()
+    this.deleted.push({name: release.tag, wasDraft: release.draft})
+    this.#releases.splice(at, 1)
+    return {status: 204}
   }
 
   #list(call: Call, repository: string): Answer {
@@ -186,8 +271,10 @@ export class ReleaseStore {
     const draft = body.draft === true
     this.add(repository, {
       tag: String(body.tag_name),
+      name: String(body.name ?? ''),
       body: String(body.body ?? ''),
       draft,
+      prerelease: body.prerelease === true,
       assets: [],
     })
     const made = this.#releases.at(-1)
@@ -231,10 +318,20 @@ export class ReleaseStore {
     if (release === undefined) return notFound()
     const body = jsonOf(call)
     const draft = typeof body.draft === 'boolean' ? body.draft : release.draft
-    const changed: Release = {...release, draft, body: String(body.body ?? release.body)}
+    const isPublished = release.draft && !draft
+    const changed: Release = {
+      ...release,
+      draft,
+      name: String(body.name ?? release.name),
+      body: String(body.body ?? release.body),
+      prerelease: typeof body.prerelease === 'boolean' ? body.prerelease : release.prerelease,
+      immutable: release.immutable || (isPublished && this.immutable),
+    }
     this.#releases.splice(at, 1, changed)
-    if (release.draft && !draft)
+    if (isPublished) {
+      this.publications.push(body)
       await this.#onPublish(release.repository, release.tag, String(body.target_commitish ?? ''))
+    }
     return {status: 200, body: this.#json(changed)}
   }
 
@@ -278,7 +375,7 @@ export class ReleaseStore {
       content_type: 'application/octet-stream',
       state: asset.state,
       size: asset.size,
-      digest: asset.digest,
+      digest: this.withoutDigest?.test(asset.name) === true ? null : asset.digest,
       download_count: 0,
       created_at: asset.createdAt,
       updated_at: asset.updatedAt,
