@@ -17,13 +17,14 @@ import {RelError} from '../../system/error.ts'
 import {parseStrictJson} from '../../trust/strict-json.ts'
 import {adminRoutes} from '../admin/routes.ts'
 import {agentRoutes} from '../agent/routes.ts'
+import {pageRoutes} from '../pages/routes.ts'
 import type {Panel} from '../panel.ts'
 import type {VerbName} from '../store/store.ts'
 import {healthRoutes} from './health.ts'
 import {Buckets} from './limits.ts'
 import {Metrics} from './metrics.ts'
 import {openapiOptions} from './openapi.ts'
-import {problemOf, relErrorOf} from './problem.ts'
+import {type Problem, problemOf, relErrorOf} from './problem.ts'
 import {type SlowPeers, watchPeers} from './slow-peers.ts'
 import type {Caller} from './token.ts'
 
@@ -110,15 +111,18 @@ export function panelApp(panel: Panel): PanelApp {
   app.register(async (scope) => healthRoutes(scope as PanelApp, panel, metrics))
   app.register(async (scope) => agentRoutes(scope as PanelApp, panel))
   app.register(async (scope) => adminRoutes(scope as PanelApp, panel, metrics))
+  app.register(async (scope) => pageRoutes(scope as PanelApp, panel, noted))
   return app
 
-  function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  /** Counts and logs a refusal. */
+  function noted(error: unknown, request: FastifyRequest): Problem {
     const refusal = relErrorOf(error)
     const problem = problemOf(refusal, request.id)
     const {code, status} = problem
     metrics.problem(code, status)
-    const {method, routeOptions, caller} = request
+    const {method, routeOptions} = request
     const fields = {request_id: request.id, method, route: routeOptions.url ?? null, status, code}
+    const caller = request.caller ?? request.session
     const actor = caller === undefined || caller === null ? {} : {actor: caller.token.id}
     if (status >= 500)
       panel.log({
@@ -127,8 +131,14 @@ export function panelApp(panel: Panel): PanelApp {
         fields: {...fields, ...actor, trace: traceOf(refusal)},
       })
     else panel.log({level: 'info', event: 'request.refused', fields: {...fields, ...actor}})
+    return problem
+  }
+
+  function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    const problem = noted(error, request)
+    const {status, details} = problem
     if (status === 401) reply.header('www-authenticate', 'Bearer')
-    const wait = refusal.details?.retry_after
+    const wait = details?.retry_after
     if (typeof wait === 'number') reply.header('retry-after', String(wait))
     // the rest of a body that nobody will read
     if (!request.raw.complete) reply.header('connection', 'close')

@@ -99,6 +99,13 @@ export const panelCodes = {
     cause: 'A token is limited to verbs and products.',
     fix: 'Use a token with that verb for that product.',
   },
+  form_stale: {
+    exit: 'unauthorised',
+    title: 'the form is not one of this session',
+    cause:
+      'Forms of the pages carry a value of the session, so that another site cannot send them; this one is missing, old, or of somebody else.',
+    fix: 'Open the page again and send its form.',
+  },
   same_person: {
     exit: 'gate',
     title: 'the release was drafted with the same token',

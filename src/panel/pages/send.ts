@@ -1,0 +1,40 @@
+import type {FastifyReply, FastifyRequest} from 'fastify'
+import {Type} from 'typebox'
+import type {Panel} from '../panel.ts'
+import type {Problem} from '../server/problem.ts'
+import {type Html, html} from './html.ts'
+import {documentOf, type Link, type Page} from './layout.ts'
+
+/** A field as it was typed; what it must be is said on the page. */
+export const typed = Type.String({maxLength: 4000})
+
+/** Pages are not in the OpenAPI document. */
+export const hidden = {hide: true} as const
+
+export const productsLink: Link = {text: 'Products', href: '/'}
+
+export const productLink = (name: string): Link => ({text: name, href: `/products/${name}`})
+
+/** Sends a page. */
+export function send(reply: FastifyReply, page: Page): FastifyReply {
+  return reply.header('content-type', 'text/html; charset=utf-8').send(documentOf(page))
+}
+
+/** A refusal as a person reads it, with its permanent code. */
+export function problemMain({title, detail, hint, code, request_id: id}: Problem): Html {
+  return html`<h1>${title.charAt(0).toUpperCase()}${title.slice(1)}</h1>
+<p>${detail}</p><p>${hint}</p>
+<p class="quiet">Code <code>${code}</code>, request <code>${id}</code></p>
+<p class="actions"><a class="button" href="/">Products</a></p>`
+}
+
+/** How commands on a page reach the panel. The Host header is the browser's own, yet not trusted. */
+export function addressOf(
+  {config: {publicUrl}}: Pick<Panel, 'config'>,
+  {protocol, host}: FastifyRequest,
+): string {
+  if (publicUrl !== undefined) return publicUrl
+  return /^[A-Za-z0-9.-]+(?::\d{1,5})?$|^\[[0-9a-f:]+\](?::\d{1,5})?$/.test(host)
+    ? `${protocol}://${host}`
+    : 'http://127.0.0.1:8420'
+}
