@@ -187,6 +187,13 @@ const faults: Readonly<Record<string, [(context: Context) => Promise<void>, Erro
     },
     'http_digest_mismatch',
   ],
+  'one version with other bytes in two suites': [
+    async ({archive, key}) => {
+      const entry = packageOf('dracut-core', '060+5-1ubuntu3.3', 'cpio', Buffer.from('another'))
+      await publish(archive, `/ubuntu/${late}`, {...noble, packages: {arm64: [entry]}}, [key])
+    },
+    'apt_package_contradiction',
+  ],
   'a snapshot without the package': [
     async ({archive, key}) => {
       for (const empty of [noble, updates('2026-04-14T08:00:00Z', '1')])
@@ -299,6 +306,8 @@ for (const [name, data] of Object.entries({zst, ...(needs('xz') ? {xz} : {})}))
     await publishKernel(context, kernelDeb(data))
     const {assets, candidate} = await verifyKernel(context)
     assert.equal([candidate.version, candidate.tag], [release, version])
+    const dated = Date.UTC(2026, 3, 14, 8) / 1000
+    assert.is(candidate.publishedAt, dated, 'it was there when its suite was dated')
     assert.equal(
       assets.map((asset) => [asset.arch, asset.name.replace(/_.*/, '')]),
       [

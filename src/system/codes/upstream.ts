@@ -417,6 +417,12 @@ const aptCodes = {
     cause: 'No signed index of the suites in the playbook has it.',
     fix: 'Check the name, the components and the suites in the playbook.',
   },
+  apt_package_contradiction: {
+    exit: 'verification',
+    title: 'two suites have one version of a package with different bytes',
+    cause: 'Which of the two a build gets would depend on the order of its sources.',
+    fix: doNotUse,
+  },
   apt_package_replaced: {
     exit: 'verification',
     title: 'the archive has another package than was locked',
@@ -431,9 +437,17 @@ const aptCodes = {
   },
   kernel_meta_unclear: {
     exit: 'verification',
-    title: 'the meta package names no kernel',
-    cause: 'It has to depend on exactly one kernel image.',
-    fix: 'Check meta in the playbook, such as linux-image-arm64 or linux-image-generic.',
+    title: 'the meta package does not name the kernel',
+    cause:
+      'It has to depend on exactly one kernel image, at the version that the archive has of it.',
+    fix: 'Check meta in the playbook, such as linux-image-arm64, and that suites has every pocket.',
+  },
+  kernel_line_mismatch: {
+    exit: 'verification',
+    title: 'the kernel is of another line',
+    cause:
+      'Its series or flavour, or HWE instead of GA, is not that of the meta package in the playbook.',
+    fix: 'Take a kernel of this line; to change the line, name its package in meta and the one before in meta_before.',
   },
   kernel_abi_mismatch: {
     exit: 'verification',

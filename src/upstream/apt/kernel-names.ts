@@ -60,8 +60,25 @@ export function checkKernelVersion(
 /** Debian's ABI number stands for many upstream versions: 6.1.0-56 is made of 6.1.192. */
 function debianFits({upstream, abi}: KernelRelease, version: string): boolean {
   if (abi.startsWith('+')) return version === upstream
-  const series = (text: string) => text.split('.').slice(0, 2).join('.')
-  return series(version) === series(upstream)
+  return seriesOf(version) === seriesOf(upstream)
+}
+
+/**
+ * The line that a kernel is of, for people too: `6.1 arm64` of Debian, `GA 6.8.0 generic` and
+ * `HWE ~24.04 generic` of Ubuntu, where the version of what is backported has the release in it.
+ */
+export function kernelLine(
+  {upstream, flavour}: KernelRelease,
+  version: string,
+  distribution: Distribution,
+): string {
+  if (distribution === 'debian') return `${seriesOf(upstream)} ${flavour}`
+  const [, suffix] = /(~\d\d\.\d\d)(?:\.\d+)*(?:\+\d+)?$/.exec(version) ?? []
+  return suffix === undefined ? `GA ${upstream} ${flavour}` : `HWE ${suffix} ${flavour}`
+}
+
+function seriesOf(upstream: string): string {
+  return upstream.split('.').slice(0, 2).join('.')
 }
 
 /** The highest of package versions by dpkg's order; undefined for none. */
