@@ -1,3 +1,6 @@
+import {mkdtempSync, rmSync} from 'node:fs'
+import {join} from 'node:path'
+import {trackLeftover} from '../system/leftovers.ts'
 import {type GateResult, type GateWorld, passed, refused, unavailable} from './gate.ts'
 import {badEnd, runLogged} from './run-logged.ts'
 import {findProgram} from './run-program.ts'
@@ -22,13 +25,21 @@ export async function commandGate(spec: CommandSpec, world: GateWorld): Promise<
   const program = findProgram(argv[0], world.path, cwd)
   if (program === undefined) return unavailable(gate, `${argv[0]} was not found`)
   world.report?.(`running ${argv[0]}, at most ${timeoutSecs} s`)
-  const base = {PATH: world.path, HOME: world.scratch, LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8'}
-  const {end, log} = await runLogged(
-    {gate, argv: [program, ...argv.slice(1)], cwd, env: {...base, ...env}, timeoutSecs},
-    world,
-  )
-  const refusal = badEnd(end, timeoutSecs)
-  if (refusal !== undefined)
-    return refused(gate, {...refusal, summary: `${argv[0]}: ${refusal.summary}`}, {logs: [log]})
-  return passed(gate, `${argv[0]} ended well`, {logs: [log]})
+  // a home of its own: in a shared temporary folder anybody could leave a .gitconfig or a .npmrc
+  const home = mkdtempSync(join(world.scratch, 'rel-home-'))
+  const forget = trackLeftover(home)
+  try {
+    const base = {PATH: world.path, HOME: home, LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8'}
+    const {end, log} = await runLogged(
+      {gate, argv: [program, ...argv.slice(1)], cwd, env: {...base, ...env}, timeoutSecs},
+      world,
+    )
+    const refusal = badEnd(end, timeoutSecs)
+    if (refusal !== undefined)
+      return refused(gate, {...refusal, summary: `${argv[0]}: ${refusal.summary}`}, {logs: [log]})
+    return passed(gate, `${argv[0]} ended well`, {logs: [log]})
+  } finally {
+    rmSync(home, {recursive: true, force: true})
+    forget()
+  }
 }

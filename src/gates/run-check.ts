@@ -40,8 +40,8 @@ const emulatorNames: Readonly<Partial<Record<ElfMachine, string>>> = {i686: 'qem
 /**
  * Runs a vendored program, in emulation when it is for another machine, and looks for a text in
  * what it says. It runs as this user, without this environment, in an empty folder, without
- * privileges to gain, and without a network where the system allows that; where not, a caveat says
- * so. Refuses with run_failed, run_timeout, run_log_limit, run_text_missing; gate_unavailable when
+ * privileges to gain, and without a network and without leaving anything running where the system
+ * allows that; where not, caveats say so. Refuses with run_failed, run_timeout, run_log_limit, run_text_missing; gate_unavailable when
  * there is no emulator. Throws file_missing, usage_invalid.
  */
 export async function runCheck(spec: RunSpec, world: GateWorld): Promise<GateResult> {
@@ -120,23 +120,36 @@ function executableCopy(file: string, name: string, folder: string): string {
 
 type Sandbox = {readonly words: readonly string[]; readonly caveats: readonly string[]}
 
-/** What cuts the network off: a namespace of its own, as root or as a user where that is allowed. */
+/** Ends when the program does, and with it everything else in its process namespace. */
+const asFirstProcess = ['/bin/sh', '-c', '"$@"; exit "$?"', 'rel'] as const
+
+/**
+ * What cuts the network off and ends even what left the session: namespaces of its own, as root or
+ * as a user where that is allowed.
+ */
 async function sandboxWords(world: GateWorld): Promise<Sandbox> {
   const setpriv = findProgram('setpriv', world.path)
   const tight = setpriv === undefined ? [] : [setpriv, '--no-new-privs', '--']
   const unshare = findProgram('unshare', world.path)
+  const apart = ['--net', '--pid', '--fork', '--kill-child']
   const forms =
     unshare === undefined
       ? []
       : [
-          [unshare, '--net'],
-          [unshare, '--user', '--net'],
+          [unshare, ...apart],
+          [unshare, '--user', ...apart],
         ]
   for (const form of forms) {
     if (await works([...form, '--', 'true'], world))
-      return {words: [...form, '--', ...tight], caveats: []}
+      return {words: [...form, '--', ...asFirstProcess, ...tight], caveats: []}
   }
-  return {words: tight, caveats: ['the program could reach the network while it was run']}
+  return {
+    words: tight,
+    caveats: [
+      'the program could reach the network while it was run',
+      'what the program started could go on after it had ended',
+    ],
+  }
 }
 
 async function works(argv: readonly string[], {path, scratch}: GateWorld): Promise<boolean> {

@@ -1,6 +1,6 @@
 import {spawnSync} from 'node:child_process'
 import {createHash} from 'node:crypto'
-import {readdirSync, readFileSync, writeFileSync} from 'node:fs'
+import {existsSync, readdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {createRequire} from 'node:module'
 import {dirname, join} from 'node:path'
 import {test} from 'uvu'
@@ -112,6 +112,20 @@ test('what a program leaves running ends with it', async () => {
   assert.not.match(stdout, /^sleep 987$/m)
 })
 
+test('what leaves the session of a program ends with it too, or a caveat says so', async () => {
+  const file = script(
+    'program',
+    'mkfifo away; setsid sh -c "echo >away; exec sleep 986" & read line <away; echo end',
+  )
+  const result = await runCheck({...base, file, args: [], expect: 'end'}, world)
+  assert.is(result.verdict, 'passed', result.summary)
+  const {stdout} = spawnSync('ps', ['-eo', 'pid=,args='], {encoding: 'utf8'})
+  const left = /^ *(\d+) sleep 986$/m.exec(stdout)?.[1]
+  if (left !== undefined) process.kill(Number(left))
+  if (result.caveats.length === 0) assert.is(left, undefined)
+  else assert.match(result.caveats.join(), /could go on after it had ended/)
+})
+
 test('the copy that was run is removed', () => {
   assert.equal(
     readdirSync(folder).filter((name) => name.startsWith('rel-run-')),
@@ -170,6 +184,15 @@ test('a command has the variables it was given, and none of ours', async () => {
   } finally {
     delete process.env.REL_TEST_TOKEN
   }
+})
+
+test('a command finds nothing in its home that others could have left there', async () => {
+  writeFileSync(join(folder, '.gitconfig'), '[core]\n\tfsmonitor = false\n')
+  const argv = ['sh', '-c', 'echo "home: $HOME"; ls -A "$HOME" | wc -l'] as const
+  const log = logOf(await commandGate({...command, argv}, world))
+  const [, home = ''] = /^home: (.*)\n0$/m.exec(log) ?? []
+  assert.is(dirname(home), folder)
+  assert.not.ok(existsSync(home))
 })
 
 test('no shell reads the arguments', async () => {
