@@ -35,9 +35,11 @@ function run(cwd: string, args: readonly string[]): string {
   }).trimEnd()
 }
 
-/** A repository with these files committed and pushed. */
-export function sampleRepository(files: Readonly<Record<string, string>>): SampleRepository {
-  const folder = temporaryFolder()
+/** A repository with these files committed and pushed: `work` and `remote.git` in a folder. */
+export function sampleRepository(
+  files: Readonly<Record<string, string>>,
+  folder: string = temporaryFolder(),
+): SampleRepository {
   const root = join(folder, 'work')
   const remote = join(folder, 'remote.git')
   run(folder, ['init', '--quiet', '--bare', remote])
