@@ -36,12 +36,23 @@ export function newPlaybook(answers: PlaybookAnswers): {text: string; playbook: 
     `  - file: ${quoted(file)}`,
     ...pinLines(answers.pin).map((line) => `    ${line}`),
     '# what must pass before the change is committed: docs/formats/playbook.md',
-    'gates: []',
+    ...gateLines(kind),
     'change:',
     `  base: ${quoted(base)}`,
     '',
   ].join('\n')
   return {text, playbook: parsePlaybook(text, `playbooks/${item}.yaml`)}
+}
+
+/** A kernel must boot and be signed off, so these two gates are there from the start. */
+function gateLines(kind: string): string[] {
+  if (kind !== 'apt_kernel') return ['gates: []']
+  return [
+    'gates:',
+    '  # the initrd that vendor.run leaves; the kernel is the one in the verified package',
+    "  - {uses: boot_smoke, initrd: build/initrd.img, release: '{new}'}",
+    '  - {uses: sign_off}',
+  ]
 }
 
 function pinLines(pin: string): string[] {

@@ -19,6 +19,8 @@ export function parsePlaybook(text: string, path: string): Playbook {
   }
   const playbook = parsed.data
   checkInputs(playbook, yaml)
+  checkBoots(playbook, yaml)
+  checkKernelGates(playbook, yaml)
   return playbook
 }
 
@@ -90,6 +92,29 @@ function checkInputs({inputs, pins}: Playbook, yaml: StrictYaml): void {
   for (const [index, pin] of pins.entries())
     if (pin.kind === 'regex' && !isPinPattern(pin.pattern))
       throw yaml.refusal(['pins', index, 'pattern'], 'value', 'no pattern with one (?<pin>…) group')
+}
+
+/** A boot that lacks what is booted would be unavailable in every bump. */
+function checkBoots({gates, upstream}: Playbook, yaml: StrictYaml): void {
+  const hasKernel = upstream.kind === 'apt_kernel'
+  for (const [index, gate] of gates.entries()) {
+    if (gate.uses !== 'boot_smoke' || gate.disk !== undefined) continue
+    const missing = gate.initrd === undefined ? 'an initrd' : 'a kernel'
+    if (gate.initrd === undefined || (gate.kernel === undefined && !hasKernel))
+      throw yaml.refusal(['gates', index], 'value', `boot_smoke needs ${missing}, or a disk`)
+  }
+}
+
+/**
+ * A bad kernel stops every node that boots it, so no playbook can leave its boot or its sign-off
+ * out. What is not arm64 cannot be booted by rel: a command has to.
+ */
+function checkKernelGates({gates, upstream}: Playbook, yaml: StrictYaml): void {
+  if (upstream.kind !== 'apt_kernel') return
+  const boot = upstream.arch === 'arm64' ? 'boot_smoke' : 'command'
+  for (const wanted of [boot, 'sign_off'] as const)
+    if (!gates.some(({uses}) => uses === wanted))
+      throw yaml.refusal(['gates'], 'key', `a kernel for ${upstream.arch} needs the gate ${wanted}`)
 }
 
 function isExample(pattern: string, example: string): boolean {

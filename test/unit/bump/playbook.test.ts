@@ -46,6 +46,20 @@ for (const [name, from, to, line, column] of refused)
     assert.equal([error.details?.line, error.details?.column], [line, column], error.message)
   })
 
+const kernelPlaybook = readFileSync(join(checkout, 'playbooks/kernel.yaml'), 'utf8')
+const notBooting: readonly [string, RegExp, string, RegExp][] = [
+  ['no boot', / {2}- uses: boot_smoke\n(?: {4}.*\n)+/, '', /needs the gate boot_smoke/],
+  ['no sign-off', / {2}- uses: sign_off\n(?: {4}.*\n)+/, '', /needs the gate sign_off/],
+  ['a boot without an initrd', / {4}initrd: .*\n/, '', /needs an initrd/],
+]
+for (const [name, from, to, message] of notBooting)
+  test(`a kernel is refused: ${name}`, () => {
+    assert.match(kernelPlaybook, from)
+    const text = kernelPlaybook.replace(from, to)
+    const refusal = throwsCode(() => parsePlaybook(text, 'kernel.yaml'), 'playbook_invalid')
+    assert.match(refusal.message, message)
+  })
+
 test('the nearest key is named, also inside of a gate and an upstream', () => {
   for (const [from, to, near] of [
     ['title:', 'titel:', 'title'],
@@ -98,6 +112,22 @@ test('a new playbook parses to what was answered', () => {
     expect: 1,
   })
   assert.match(text, /^# yaml-language-server:/)
+})
+
+test('a new playbook of a kernel has its two gates', () => {
+  const suites = '[{name: bookworm, url: http://ftp.debian.org/debian, max_age_days: 400}]'
+  const {playbook} = newPlaybook({
+    ...{item: 'kernel', title: 'kernel', kind: 'apt_kernel', min: 'L3', base: 'develop'},
+    upstream: [
+      ...['distribution=debian', 'arch=arm64', 'meta=linux-image-arm64', `suites=${suites}`],
+      `keyring={file: /keys.gpg, fingerprints: [${'A'.repeat(40)}]}`,
+    ],
+    ...{file: 'build.yaml', pin: 'yaml_path:env.KERNEL_VERSION'},
+  })
+  assert.equal(
+    playbook.gates.map(({uses}) => uses),
+    ['boot_smoke', 'sign_off'],
+  )
 })
 
 test('a new playbook with a bad answer is refused', () => {
