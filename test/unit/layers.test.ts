@@ -47,6 +47,7 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'elf-check',
     'evidence-log',
     'reproducible',
+    'command-gate',
     'run-check',
     'run-program',
   ],
