@@ -1,9 +1,11 @@
 import {createHash} from 'node:crypto'
 import {createReadStream, realpathSync} from 'node:fs'
-import {join, relative} from 'node:path'
+import {basename, dirname, join, relative} from 'node:path'
+import {EvidenceLog} from '../gates/evidence-log.ts'
+import {badEnd} from '../gates/run-logged.ts'
+import {findProgram, runProgram} from '../gates/run-program.ts'
 import {RelError} from '../system/error.ts'
-import {fileError, statIfThere, writeFileAtomic} from '../system/files.ts'
-import {runProcess} from '../system/processes.ts'
+import {fileError, statIfThere} from '../system/files.ts'
 import type {VerifiedAsset} from '../upstream/upstream.ts'
 import type {LockEntry} from './lock-file.ts'
 import type {Playbook} from './playbook.ts'
@@ -18,35 +20,53 @@ export type Vendoring = {
   readonly log: string
 }
 
+/** More than a log that anybody reads. */
+const MAX_LOG_BYTES = 64 * 1024 * 1024
+
 /**
  * Runs a playbook's vendoring commands in a checkout and gives the digests of what they leave. The
  * commands get REL_ITEM, REL_VERSION and, per verified asset, REL_ASSET_ARCH; no token, nothing
- * else of the caller's environment. Refuses with vendor_failed.
+ * else of the caller's environment. Refuses with vendor_failed, tool_missing.
  */
 export async function vendor(vendoring: Vendoring): Promise<LockEntry['artifacts']> {
   const {playbook, folder, version, assets, log} = vendoring
   if (playbook.vendor === undefined) return []
-  const env = {
-    REL_ITEM: playbook.item,
-    REL_VERSION: version,
-    ...assetVariables(assets),
-  }
-  const said: string[] = []
-  for (const [file = '', ...args] of playbook.vendor.run) {
-    const options = {cwd: folder, env, timeoutSecs: playbook.vendor.timeout_secs}
-    const ran = await runProcess(file, args, {...options, maxOutput: 64 * 1024 * 1024})
-    said.push(`$ ${[file, ...args].join(' ')}\n${ran.stdout.toString('utf8')}${ran.stderr}`)
-    writeFileAtomic(log, said.join('\n'))
-    if (ran.exitCode !== 0)
-      throw new RelError('vendor_failed', `${file} ended with ${ran.exitCode}`, {
-        hint: `Read ${log}.`,
-        details: {log, exit_code: ran.exitCode},
-      })
+  const {PATH = '/usr/bin:/bin', HOME = '/'} = process.env
+  const versions = {REL_ITEM: playbook.item, REL_VERSION: version}
+  const env = {PATH, HOME, ...versions, ...assetVariables(assets)}
+  const said = new EvidenceLog(dirname(log), basename(log), MAX_LOG_BYTES)
+  try {
+    for (const argv of playbook.vendor.run)
+      await runCommand(argv, {cwd: folder, env, timeoutSecs: playbook.vendor.timeout_secs}, said)
+  } finally {
+    said.close()
   }
   const found: {path: string; sha256: string}[] = []
   for (const path of playbook.vendor.artifacts)
     found.push({path, sha256: await digestInside(folder, path)})
   return found
+}
+
+type Circumstances = Pick<Parameters<typeof runProgram>[0], 'cwd' | 'env' | 'timeoutSecs'>
+
+/** What it leaves running in its session ends with it: nothing may change the files afterwards. */
+async function runCommand(
+  [file = '', ...args]: readonly string[],
+  how: Circumstances,
+  log: EvidenceLog,
+): Promise<void> {
+  const program = findProgram(file, how.env.PATH ?? '', how.cwd)
+  if (program === undefined) throw new RelError('tool_missing', `${file} was not found on PATH`)
+  log.write(`$ ${[file, ...args].join(' ')}\n`)
+  const onOutput = (_: unknown, bytes: Buffer) => (log.write(bytes) ? undefined : 'flood')
+  const end = await runProgram({...how, argv: [program, ...args], onOutput})
+  const bad = badEnd(end, how.timeoutSecs)
+  if (bad === undefined) return
+  const exit = end.end === 'exited' ? {exit_code: end.exitCode} : {}
+  throw new RelError('vendor_failed', `${file}: ${bad.summary}`, {
+    hint: `Read ${log.path}.`,
+    details: {log: log.path, ...exit},
+  })
 }
 
 /** REL_ASSET_AMD64 and so on: where the verified files are. */
