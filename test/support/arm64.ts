@@ -63,6 +63,13 @@ export function keptArm64(): KeptArm64 | string {
   return {kernel, release: releaseOf(kernel), busybox}
 }
 
+/** Files of apt with the Packages of Debian's components for arm64; why not when there are none. */
+export function arm64Indexes(): readonly string[] | string {
+  const why = debianArm64()
+  if (typeof why === 'string') return why
+  return globSync(join(cache, 'lists/*_binary-arm64_Packages*'))
+}
+
 function releaseOf(kernel: string): string {
   return kernel.replace(/.*vmlinuz-/, '')
 }
