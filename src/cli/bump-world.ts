@@ -30,7 +30,10 @@ export type OpenWorld = {
 
 /** What upstreams and forge are asked through: one client, one cache, the time of now. */
 export function upstreamWorld(env: Environment): UpstreamWorld {
-  const cache = new ContentCache(join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'rel'))
+  const caches = env.XDG_CACHE_HOME || join(homedir(), '.cache')
+  // not beside the cache: a CI system restores what an untrusted run has saved there
+  const states = env.XDG_STATE_HOME || join(homedir(), '.local', 'state')
+  const cache = new ContentCache(join(caches, 'rel'), join(states, 'rel', 'cache.key'))
   const http = makeHttp({cache, userAgent: 'rel', proxyEnv: env})
   return {http, cache, now: systemTime(), tokenFor: (apiUrl) => githubTokenFor(apiUrl, env)}
 }

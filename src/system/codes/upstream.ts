@@ -8,6 +8,13 @@ const readChecksums =
 
 /** Codes of the HTTP client (src/system/http.ts). */
 const httpCodes = {
+  cache_not_private: {
+    exit: 'local',
+    title: 'others can write into the cache',
+    cause:
+      'Bytes in it could be changed after they were checked: it must be a directory of the user who runs rel, writable by nobody else.',
+    fix: 'Remove it, or name another place: XDG_CACHE_HOME=FOLDER.',
+  },
   http_unreachable: {
     exit: 'temporary',
     title: 'a server could not be reached',
