@@ -58,10 +58,10 @@ function withoutPaths({gate, verdict, code, summary, caveats, logs}: GateResult)
 /** Waivers stand for as long as the pin does: 90 days, then an audit asks again. */
 const WAIVER_SECS = 90 * 24 * 3600
 
-function waiversOf({options, started, signOff, gates}: BumpState): BumpWaiver[] {
+function waiversOf({options, madeAt, signOff, gates}: BumpState): BumpWaiver[] {
   return Object.entries(options.waivers)
     .filter(([gate]) => gates.some((it) => it.gate === gate && it.verdict === 'needs_evidence'))
     .map(([gate, reason]) => {
-      return {gate, reason, by: signOff?.by ?? 'the sign-off', expires: started + WAIVER_SECS}
+      return {gate, reason, by: signOff?.by ?? 'the sign-off', expires: madeAt + WAIVER_SECS}
     })
 }

@@ -20,8 +20,12 @@ export type BumpRequest = {
 
 /** All that a bump knows so far; the journal is this, so that another process can go on with it. */
 export type BumpState = BumpRequest & {
-  /** Seconds since the epoch: dates of the commit, the lock and the evidence. */
+  /** Seconds since the epoch at which this run began. */
   readonly started: number
+  /** Dates of commit, lock and waivers: those of an earlier run of the same bump, else `started`. */
+  readonly madeAt: number
+  /** Commit of that earlier run. */
+  readonly earlier?: string
   readonly base: Base
   /** SHA-256 of the playbook as it was read. */
   readonly playbookSha256: string

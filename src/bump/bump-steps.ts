@@ -15,6 +15,7 @@ import {
   type BumpPlan,
   checkAge,
   checkLevel,
+  checkLockOnly,
   checkMove,
   checkOnePin,
   type Files,
@@ -42,6 +43,7 @@ import {
   treeOf,
   trialOf,
 } from './step-context.ts'
+import {lockedEntry} from './survey.ts'
 import {rollbackPlan, tryRollback} from './try-rollback.ts'
 import {vendor} from './vendor.ts'
 
@@ -53,34 +55,40 @@ export function bumpSteps(playbook: Playbook): readonly Step[] {
   return [
     {name: 'identify', text: 'find the release', run: identify},
     {name: 'verify', text: 'verify its integrity', run: verify},
-    {name: 'edit', text: 'edit the pin', run: edit},
-    {name: 'checkout', text: 'check the change out', run: checkout},
-    {name: 'vendor', text: 'vendor the new version', run: vendorNew},
-    {name: 'lock', text: 'lock what was verified', run: lock},
+    {name: 'edit', run: edit},
+    {name: 'checkout', run: checkout},
+    {name: 'vendor', ...(playbook.vendor && {text: 'vendor the new version'}), run: vendorNew},
+    {name: 'lock', run: lock},
     ...playbook.gates.flatMap((spec, index) => gateSteps(spec, index)),
-    {name: 'clean', text: 'look for other changes', run: checkNothingElse},
+    {name: 'clean', run: checkNothingElse},
     {name: 'rollback', text: 'try the way back', run: tryBack},
-    {name: 'sign-off', text: 'have it signed off', run: signOff},
-    {name: 'commit', text: 'commit', run: commit},
-    {name: 'branch', text: 'set the branch', run: branch},
-    {name: 'tag', text: 'tag', run: tag},
+    {name: 'sign-off', run: signOff},
+    {name: 'commit', run: commit},
+    {name: 'branch', run: branch},
+    {name: 'tag', run: tag},
     {name: 'push', text: 'push', run: push},
-    {name: 'pull-request', text: 'open or update the pull request', run: pullRequest},
-    {name: 'dispatch', text: 'start the workflow', run: dispatch},
+    {
+      name: 'pull-request',
+      ...(playbook.change.forge && {text: 'open or update the pull request'}),
+      run: pullRequest,
+    },
+    {name: 'dispatch', run: dispatch},
   ]
 }
 
 async function identify(state: BumpState, {playbook, world}: StepContext) {
   const {assignments, old, options, item} = state
-  const {NEW} = assignments
-  if (NEW !== old) {
-    const candidate = await world.upstream.find(NEW)
-    checkMove({item, old, new: NEW}, world.upstream.compare(NEW, old), options)
-    checkAge(playbook, candidate, state.started)
-    return {candidate}
+  const move = {item, old, new: assignments.NEW}
+  if (options.lockOnly === true) {
+    checkLockOnly(move, await lockedEntry(world.git, item))
+    return {candidate: await world.upstream.find(old)}
   }
-  checkMove({item, old, new: NEW}, 0, options)
-  return {}
+  // the same version is refused without asking
+  if (move.new === old) checkMove(move, 0, options)
+  const candidate = await world.upstream.find(move.new)
+  checkMove(move, world.upstream.compare(move.new, old), options)
+  checkAge(playbook, candidate, state.started)
+  return {candidate}
 }
 
 async function verify(state: BumpState, {playbook, world}: StepContext) {
@@ -112,7 +120,7 @@ export async function checkChange(
   const {git} = context.world
   await checkOthers(state, context, before, plan)
   await checkBranch(git, {item: state.item, base: state.base.branch, branch: plan.branch})
-  if (plan.tag !== undefined) await checkTag(git, plan.tag)
+  if (plan.tag !== undefined) await checkTag(git, plan.tag, state.earlier)
 }
 
 async function checkOthers(
@@ -174,7 +182,11 @@ const MAX_TRACKED_BYTES = 512 * 1024 * 1024
 function gateSteps(spec: GateSpec, index: number): Step[] {
   if (spec.uses === 'sign_off') return []
   const name = `gate-${index + 1}`
-  return [{name, text: `gate ${spec.uses}`, run: (state, context) => gate(spec, state, context)}]
+  return [{name, text: gateText(spec), run: (state, context) => gate(spec, state, context)}]
+}
+
+function gateText(spec: GateSpec): string {
+  return `gate ${spec.uses === 'command' ? spec.name : spec.uses.replaceAll('_', ' ')}`
 }
 
 async function gate(spec: GateSpec, state: BumpState, context: StepContext) {
@@ -222,17 +234,8 @@ async function checkNothingElse(state: BumpState, context: StepContext) {
 
 async function tryBack(state: BumpState, context: StepContext) {
   const {trial, plan} = await trialOf(state, context)
-  const tried = await tryRollback({...trial, assets: await oldAssets(state, context)})
-  return {rollback: {...rollbackPlan(trial, plan.subject), tried}}
-}
-
-/** Where something is vendored, the way back needs the old version to be there and verifiable. */
-async function oldAssets({old}: BumpState, {playbook, world}: StepContext) {
-  if (playbook.vendor === undefined) return []
-  const candidate = await world.upstream.find(old)
-  const verified = await world.upstream.verify(candidate, playbook.verify.min)
-  checkLevel(playbook, verified)
-  return verified.assets
+  const tried = await tryRollback(trial)
+  return {rollback: {...rollbackPlan(trial, plan.subject), ...tried}}
 }
 
 /** True when a release engineer must sign: the playbook says so, or something was waived. */

@@ -7,7 +7,7 @@ import {upstreamSchema} from './playbook-upstreams.ts'
 
 /** Words that `rel bump WORD` takes as commands, so that no item can have them as a name. */
 export const reservedItems = [
-  ...['list', 'plan', 'audit', 'new', 'resume', 'abort', 'help'],
+  ...['list', 'plan', 'audit', 'new', 'resume', 'abort', 'vendor', 'help'],
 ] as const
 
 /** A name in branch names, commit subjects and file names alike. */

@@ -98,29 +98,63 @@ async function push(
   const args = ['push', '--porcelain', '--no-verify', ...more, '--', remote, refspec]
   const {exitCode, stdout, stderr} = await git.run(args, {timeoutSecs: 600})
   if (exitCode === 0) return
+  const [ref = ''] = refspec.split(':').slice(-1)
   // git-push(1), OUTPUT: a line "!" TAB from:to TAB summary for each ref that was refused
   const [, , summary = ''] =
     stdout
       .toString('utf8')
       .match(/^!\t.*$/m)?.[0]
       .split('\t') ?? []
-  if (summary.startsWith('[remote rejected]') || summary.startsWith('[rejected]'))
-    throw new RelError('push_refused', `${remote} refused ${refspec.split(':')[1]}: ${summary}`, {
-      hint: 'Correct the rights or the branch, then rel bump resume.',
-    })
-  throw gitFailure('push_failed', 'push', stderr)
+  if (!summary.startsWith('[remote rejected]') && !summary.startsWith('[rejected]'))
+    throw gitFailure('push_failed', 'push', stderr)
+  if (isProtected(`${summary}\n${stderr}`))
+    throw new RelError('branch_protected', `${remote} protects ${ref}: ${summary}`)
+  throw new RelError('push_refused', `${remote} refused ${ref}: ${summary}`)
 }
 
-/** That nothing has the tag's name yet. Refuses with tag_taken. */
-export async function checkTag(git: Git, tag: string): Promise<void> {
-  if ((await refAt(git, `refs/tags/${tag}`)) !== undefined)
-    throw new RelError('tag_taken', `there is a tag ${tag} already`)
+/**
+ * git has one word for every refusal of a server; what it quotes of GitHub ("protected branch hook
+ * declined", GH006, GH013), Gitea and GitLab ("protected branch") tells this one apart.
+ */
+function isProtected(said: string): boolean {
+  return /\bprotected branch|\bbranch \S+ is protected|\bGH006\b|\bGH013\b/i.test(said)
+}
+
+/**
+ * That nothing has the tag's name yet, or that the tag is on `commit`: then it stays where it is.
+ * Refuses with tag_taken.
+ */
+export async function checkTag(git: Git, tag: string, commit: string | undefined): Promise<void> {
+  const at = await refAt(git, `refs/tags/${tag}`)
+  if (at === undefined || at === commit) return
+  throw new RelError('tag_taken', `tag ${tag} is on another commit, ${at.slice(0, 12)}`)
+}
+
+/** An earlier run of the same bump: what the branch is at, and when it was made. */
+export type EarlierBump = {readonly commit: string; readonly madeAt: number}
+
+/**
+ * The bump that an earlier run left on the branch, here or as the remote was seen last, if it is
+ * the only commit on this base: made at the same time, the same change is the same commit again.
+ */
+export async function earlierBump(
+  git: Git,
+  remote: string,
+  name: BranchName,
+): Promise<EarlierBump | undefined> {
+  const base = await refAt(git, `refs/heads/${name.base}`)
+  const here = await refAt(git, `refs/heads/${name.branch}`)
+  const commit = here ?? (await refAt(git, `refs/remotes/${remote}/${name.branch}`))
+  if (commit === undefined || !(await isOwn(git, commit, name))) return undefined
+  const [parents = '', at = ''] = (await git.text(['log', '-1', '--format=%P%n%ct', commit])).split(
+    '\n',
+  )
+  return parents === base ? {commit, madeAt: Number(at)} : undefined
 }
 
 /** Sets a tag. Refuses with tag_taken what is on another commit. */
 export async function placeTag(git: Git, tag: string, commit: string): Promise<void> {
-  const at = await refAt(git, `refs/tags/${tag}`)
-  if (at === commit) return
-  if (at !== undefined) throw new RelError('tag_taken', `tag ${tag} is on another commit`)
+  await checkTag(git, tag, commit)
+  if ((await refAt(git, `refs/tags/${tag}`)) === commit) return
   await moveRef(git, `refs/tags/${tag}`, {from: undefined, to: commit})
 }

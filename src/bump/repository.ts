@@ -37,7 +37,7 @@ export async function loadBase(git: Git, {change, item}: Playbook): Promise<Base
       },
     )
   await checkClean(git)
-  const commit = await git.text(['rev-parse', '--verify', 'HEAD^{commit}'])
+  const commit = await headCommit(git)
   const {exitCode} = await git.run(['var', 'GIT_COMMITTER_IDENT'])
   if (exitCode !== 0)
     throw new RelError('git_identity_missing', 'git does not know who commits', {
@@ -66,12 +66,25 @@ async function distanceWarnings(git: Git, remote: string, branch: string): Promi
   if (exitCode !== 0) return []
   const [behind = 0, ahead = 0] = stdout.toString('utf8').trim().split(/\s+/).map(Number)
   return [
-    ...(behind > 0 ? [`${branch} is ${behind} commits behind ${remote}/${branch}`] : []),
-    ...(ahead > 0 ? [`${branch} has ${ahead} commits that ${remote}/${branch} has not`] : []),
+    ...(behind > 0 ? [`${branch} is ${commits(behind)} behind ${remote}/${branch}`] : []),
+    ...(ahead > 0 ? [`${branch} has ${commits(ahead)} that ${remote}/${branch} has not`] : []),
   ]
 }
 
+function commits(count: number): string {
+  return count === 1 ? '1 commit' : `${count} commits`
+}
+
 type Entry = {readonly mode: string; readonly id: string; readonly path: string}
+
+/**
+ * The commit that HEAD is at. Refuses with git_no_commit a repository in which nobody committed yet.
+ */
+export async function headCommit(git: Git): Promise<string> {
+  const {exitCode, stdout} = await git.run(['rev-parse', '--verify', '--quiet', 'HEAD^{commit}'])
+  if (exitCode === 0) return stdout.toString('utf8').trim()
+  throw new RelError('git_no_commit', `${git.root} has no commit yet, and pins are read from one`)
+}
 
 async function entriesAt(git: Git, tree: string, paths: readonly string[]): Promise<Entry[]> {
   if (paths.length === 0) return []

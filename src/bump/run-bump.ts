@@ -12,10 +12,12 @@ import {
   removeWork,
   signOffMissing,
 } from './bump-steps.ts'
+import {branchOf} from './change-text.ts'
 import type {BumpEvidence} from './evidence.ts'
 import {bumpPaths, readJournal, removeJournal, writeJournal} from './journal.ts'
 import {type BumpPlan, currentVersion} from './plan.ts'
 import type {Playbook} from './playbook.ts'
+import {earlierBump, hasRemote} from './publish-change.ts'
 import {filesAt, loadBase, refAt, removeRef} from './repository.ts'
 import {evidenceOf, planOf, type StepContext} from './step-context.ts'
 
@@ -43,7 +45,8 @@ export async function previewBump(request: BumpRequest, context: StepContext): P
  * Moves a pin, from preflight to pull request. The person's work tree, index and HEAD are never
  * touched: the change is made in git's object store and checked out in a work tree of its own.
  * A refusal before the branch is set leaves nothing behind but the logs; a later one keeps the
- * journal. Refuses with bump_in_progress, bump_unfinished and as the steps do.
+ * journal. Refuses with bump_in_progress, bump_unfinished, as a forge without access does, and as
+ * the steps do.
  */
 export async function startBump(request: BumpRequest, context: StepContext): Promise<BumpState> {
   const {git} = context.world
@@ -53,6 +56,7 @@ export async function startBump(request: BumpRequest, context: StepContext): Pro
         hint: `rel bump resume ${request.item}, or rel bump abort ${request.item}`,
       })
     const state = await begin(request, context)
+    await checkForge(request, context)
     rmSync(bumpPaths(git, request.item).evidence, {recursive: true, force: true})
     writeJournal(git, state)
     return finish(state, context)
@@ -148,18 +152,31 @@ async function begin(request: BumpRequest, context: StepContext): Promise<BumpSt
     base.tree,
     playbook.pins.map(({file}) => file),
   )
+  const {item, assignments} = request
+  const {remote} = playbook.change
+  const old = currentVersion(playbook, files)
+  const branch = branchOf(playbook, {item, old, new: assignments.NEW})
+  const earlier = await earlierBump(world.git, remote, {item, base: base.branch, branch})
   return {
     ...request,
     started: world.now,
+    madeAt: earlier?.madeAt ?? world.now,
+    ...(earlier === undefined ? {} : {earlier: earlier.commit}),
     base,
     playbookSha256: digestOf(playbook),
-    remote: playbook.change.remote,
-    old: currentVersion(playbook, files),
+    remote,
+    old,
     done: [],
     gates: [],
     warnings: [],
     artifacts: [],
   }
+}
+
+/** A pull request that cannot be opened is told before anything is fetched, not after the push. */
+async function checkForge({options}: BumpRequest, {playbook, world}: StepContext): Promise<void> {
+  if (!options.push || world.pullRequests === undefined) return
+  if (await hasRemote(world.git, playbook.change.remote)) await world.pullRequests.checkAccess()
 }
 
 function digestOf(playbook: Playbook): string {

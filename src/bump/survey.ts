@@ -5,7 +5,7 @@ import {type LastAudit, readAudits, writeAudits} from './audit-log.ts'
 import {LOCK_FILE, type Lock, type LockEntry, parseLock} from './lock-file.ts'
 import {type CurrentPin, currentPins, currentVersion} from './plan.ts'
 import type {Playbook} from './playbook.ts'
-import {filesAt} from './repository.ts'
+import {filesAt, headCommit} from './repository.ts'
 
 /** Opens the upstream of a playbook; refuses what is not configured. */
 export type OpenUpstream = (playbook: Playbook, locked: LockEntry | undefined) => Promise<Upstream>
@@ -30,7 +30,8 @@ export async function surveyItems(
   playbooks: readonly Playbook[],
   open: OpenUpstream | undefined,
 ): Promise<readonly ItemRow[]> {
-  const lock = parseLock(await lockText(git))
+  if (playbooks.length === 0) return []
+  const lock = await loadLock(git)
   const rows: ItemRow[] = []
   for (const playbook of playbooks) rows.push(await surveyItem(git, playbook, lock, open))
   return rows
@@ -84,7 +85,7 @@ export async function auditItems(
   open: OpenUpstream,
   now: number,
 ): Promise<readonly AuditRow[]> {
-  const lock = parseLock(await lockText(git))
+  const lock = await loadLock(git)
   const rows: AuditRow[] = []
   for (const playbook of playbooks) rows.push(await auditItem(git, playbook, lock, open))
   writeAudits(git, new Map(rows.map(({item, verdict}) => [item, {at: now, verdict}])))
@@ -100,7 +101,7 @@ async function auditItem(
   const {item} = playbook
   const entry = lock.get(item)
   try {
-    const current = currentVersion(playbook, await pinFiles(git, playbook))
+    const current = await pinnedVersion(git, playbook)
     const unlocked = {code: 'pin_not_locked', message: `${LOCK_FILE} does not know ${item}`}
     if (entry === undefined)
       return {item, current, verdict: 'unknown', drifts: [], problem: unlocked}
@@ -120,19 +121,25 @@ async function auditItem(
 async function pinFiles(git: Git, {pins}: Playbook) {
   return filesAt(
     git,
-    'HEAD',
+    await headCommit(git),
     pins.map(({file}) => file),
   )
 }
 
 /** What the lock of the current commit knows of an item. */
 export async function lockedEntry(git: Git, item: string): Promise<LockEntry | undefined> {
-  return parseLock(await lockText(git)).get(item)
+  return (await loadLock(git)).get(item)
 }
 
-async function lockText(git: Git): Promise<string | undefined> {
-  const bytes = (await filesAt(git, 'HEAD', [LOCK_FILE])).get(LOCK_FILE)
-  return bytes === undefined ? undefined : Buffer.from(bytes).toString('utf8')
+/** The lock of the current commit. Refuses with git_no_commit and lock_invalid. */
+async function loadLock(git: Git): Promise<Lock> {
+  const bytes = (await filesAt(git, await headCommit(git), [LOCK_FILE])).get(LOCK_FILE)
+  return parseLock(bytes === undefined ? undefined : Buffer.from(bytes).toString('utf8'))
+}
+
+/** The version that an item is pinned to in the current commit. Refuses as currentVersion does. */
+export async function pinnedVersion(git: Git, playbook: Playbook): Promise<string> {
+  return currentVersion(playbook, await pinFiles(git, playbook))
 }
 
 /**
@@ -140,7 +147,7 @@ async function lockText(git: Git): Promise<string | undefined> {
  * to. Refuses with no_previous_version.
  */
 export async function previousVersion(git: Git, playbook: Playbook): Promise<string> {
-  const current = currentVersion(playbook, await pinFiles(git, playbook))
+  const current = await pinnedVersion(git, playbook)
   const files = [...new Set(playbook.pins.map(({file}) => file))]
   const log = await git.text(['log', '--format=%H', '--max-count=200', 'HEAD', '--', ...files])
   for (const commit of log.split('\n').filter((id) => id !== '')) {

@@ -33,6 +33,11 @@ export type OpenedPullRequest = {
 
 /** The forge where the pull request is. */
 export type PullRequests = {
+  /**
+   * That there is a token, that it opens the repository, and that it may write there as far as the
+   * forge says: asked before anything is fetched. Nothing is changed.
+   */
+  checkAccess(): Promise<void>
   /** Opens the one pull request of the branch, or updates the one that is open. */
   openOrUpdate(evidence: BumpEvidence): Promise<OpenedPullRequest>
   /** Starts a workflow on a branch. */
@@ -54,6 +59,8 @@ export type BumpWorld = {
   readonly pullRequests?: PullRequests
   /** Seconds since the epoch. */
   readonly now: number
+  /** True when every answer comes from a recording: then nothing leaves this machine, no push either. */
+  readonly isReplay?: boolean
   /** Told before each step, and after it before it is journalled. */
-  onStep?(phase: 'begin' | 'end', name: string, text: string): void
+  onStep?(phase: 'begin' | 'end', name: string, text?: string): void
 }

@@ -1,4 +1,4 @@
-import {Flags} from '@oclif/core'
+import {Args, Flags} from '@oclif/core'
 import {type KeyFileFlagValues, keyFileFlags} from './key-flags.ts'
 import {type TrustFlagValues, trustFlags} from './trust-flags.ts'
 
@@ -23,8 +23,19 @@ export const worldFlags = {
   }),
   replay: Flags.string({
     helpValue: 'DIR',
-    summary: 'Take every answer and every verdict from this folder; no network, no gate is run.',
+    summary:
+      'Take every answer and every verdict from this folder: no network, no gate, nothing is pushed.',
   }),
+}
+
+/** The item and its KEY=VALUE words. */
+export const bumpArgs = {
+  item: Args.string({
+    description: 'Item, as in playbooks/ITEM.yaml.',
+    name: 'ITEM',
+    required: true,
+  }),
+  assignment: Args.string({description: 'NEW=VERSION and further inputs.', name: 'KEY=VALUE'}),
 }
 
 /** What a bump may do. */
@@ -36,6 +47,10 @@ export const bumpFlags = {
   critical: Flags.boolean({
     default: false,
     summary: 'Tag the change where the playbook tags critical ones.',
+  }),
+  lock: Flags.boolean({
+    default: false,
+    summary: 'Move nothing: verify the version that is pinned now and lock it.',
   }),
   push: Flags.boolean({
     allowNo: true,
@@ -64,6 +79,8 @@ export type WorldFlagValues = KeyFileFlagValues &
 export type BumpFlagValues = WorldFlagValues & {
   readonly rollback: boolean
   readonly critical: boolean
+  /** Absent where nothing can be locked only, as in rel rollback. */
+  readonly lock?: boolean | undefined
   readonly push: boolean
   readonly waive?: readonly string[] | undefined
 }

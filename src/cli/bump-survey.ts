@@ -57,22 +57,29 @@ function itemJson({
   }
 }
 
-function itemLines({playbook, pins, current, lock, latest, lastAudit, isAsked}: ItemRow): string[] {
-  const newest = isAsked
-    ? latest === undefined
-      ? 'newest of its line'
-      : `${latest} is out`
-    : 'upstream not asked'
-  const level =
-    lock === undefined ? 'never verified' : `${lock.level}, verified ${day(lock.verifiedAt)}`
-  const audit =
-    lastAudit === undefined
-      ? 'never audited here'
-      : `audited ${day(lastAudit.at)}: ${lastAudit.verdict}`
+function itemLines(row: ItemRow): string[] {
+  const {playbook, pins, current, lock, lastAudit} = row
+  const {min} = playbook.verify
+  const trust =
+    lock === undefined
+      ? `never verified; the playbook demands ${min}`
+      : `${lock.level}, verified ${day(lock.verifiedAt)}; the playbook demands ${min}`
+  const stale =
+    lock === undefined || current === undefined || lock.version === current
+      ? ''
+      : `, but the lock is of ${lock.version}`
   return [
-    `${playbook.item} ${current ?? '(pin not found)'}: ${newest}; ${level}, ${playbook.verify.min} demanded; ${audit}`,
-    ...pins.map(({file, line}) => `  ${file}:${line}`),
+    `${playbook.item}  ${current ?? 'pin not found'}`,
+    ...pins.map(({file, line}) => `  pin       ${file}:${line}`),
+    `  upstream  ${newest(row)}`,
+    `  trust     ${trust}${stale}`,
+    `  audit     ${lastAudit === undefined ? 'never in this clone' : `${day(lastAudit.at)}, ${lastAudit.verdict}`}`,
   ]
+}
+
+function newest({latest, isAsked, problem}: ItemRow): string {
+  if (isAsked) return latest === undefined ? 'this is the newest of its line' : `${latest} is newer`
+  return problem === undefined ? 'not asked' : `unknown: ${problem.code}`
 }
 
 function day(secs: number): string {
@@ -118,8 +125,16 @@ function failureOf(rows: readonly AuditRow[]): RelError | undefined {
     return new RelError('pin_drift', `${drifted.join(', ')} changed since the last bump`, {
       details: {items: drifted},
     })
-  const unknown = rows.find(({verdict}) => verdict === 'unknown')
-  if (unknown?.problem === undefined) return undefined
-  const {code, message} = unknown.problem
-  return new RelError(isErrorCode(code) ? code : 'internal_error', `${unknown.item}: ${message}`)
+  const unknown = rows.filter(({verdict}) => verdict === 'unknown')
+  const [first] = unknown
+  if (first?.problem === undefined) return undefined
+  const {code, message} = first.problem
+  const names = unknown.map(({item}) => item)
+  const others = unknown.length === 1 ? '' : `; nothing is known of ${names.join(', ')}`
+  const hint = code === 'pin_not_locked' ? {hint: `rel bump ${first.item} --lock`} : {}
+  return new RelError(
+    isErrorCode(code) ? code : 'internal_error',
+    `${first.item}: ${message}${others}`,
+    {...hint, details: {items: names}},
+  )
 }

@@ -16,7 +16,7 @@ import {openGit} from '../system/git.ts'
 import {makeHttp} from '../system/http-client.ts'
 import type {WorldFlagValues} from './bump-flags.ts'
 import {openSignerFromFlags} from './key-flags.ts'
-import {printMessages} from './output.ts'
+import {type ProgressMode, withProgress} from './progress.ts'
 import {trustSourceFromFlags} from './trust-flags.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -57,25 +57,42 @@ export async function openBumpWorld(
   const upstream = await openUpstream(playbook, real, await lockedEntry(git, item))
   const signing = await signingOf(flags, env, tape.now)
   const {forge} = playbook.change
+  const steps = shownSteps(flags)
+  const isReplay = flags.replay !== undefined
   const world: BumpWorld = {
     git,
     upstream,
     runGate: tape.gates(run),
     now: tape.now,
+    isReplay,
     ...(forge === undefined
       ? {}
-      : {pullRequests: openForge(forge, playbook.change, {http: real.http, env})}),
+      : {pullRequests: openForge(forge, playbook.change, {http: real.http, env, isReplay})}),
     ...(signing === undefined ? {} : {signOff: signing.signOff}),
-    onStep: (phase, _name, text) => {
-      if (phase === 'begin' && flags.json !== true && !flags.quiet) printMessages([`  ${text} …`])
-    },
+    onStep: steps.onStep,
   }
   return {
     context: {playbook, others: playbooks.filter((other) => other !== playbook), world},
     close: () => {
+      steps.close()
       tape.save?.()
       signing?.close()
     },
+  }
+}
+
+/** Shows the step that is running, and ends what is shown when the bump does. */
+function shownSteps(mode: ProgressMode): {onStep: Required<BumpWorld>['onStep']; close(): void} {
+  let end = () => {}
+  return {
+    onStep: (phase, _name, text) => {
+      end()
+      if (phase === 'end' || text === undefined) return
+      const {promise, resolve} = Promise.withResolvers<void>()
+      end = resolve
+      withProgress(text, mode, () => promise)
+    },
+    close: () => end(),
   }
 }
 

@@ -61,6 +61,8 @@ export async function startImitationGitea(): Promise<ImitationGitea> {
     const route = `${method} ${pathname.replace('/api/v1/repos/fleet/os/', '')}`
     const index = Number(/\/(\d+)/.exec(route)?.[1])
     const pull = state.pulls.find(({number}) => number === index)
+    if (method === 'GET' && pathname === '/api/v1/repos/fleet/os')
+      return [200, {full_name: 'fleet/os', permissions: {admin: false, push: true, pull: true}}]
     if (route === 'GET pulls') return [200, paged(state.pulls, searchParams).map(shown)]
     if (route === 'POST pulls') return create(body)
     if (route === 'GET labels') return [200, paged(labels, searchParams)]

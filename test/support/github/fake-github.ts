@@ -326,7 +326,16 @@ class Fake implements FakeGitHub {
       const answer = await route(call)
       if (answer !== undefined) return answer
     }
-    return isWeb ? notFound() : this.#forward(call)
+    return isWeb ? notFound() : this.#withRole(call, await this.#forward(call))
+  }
+
+  /** emulate knows owners and readers only: here every token may write that is not read-only. */
+  #withRole(call: Call, answer: Answer): Answer {
+    const isOne = /^\/repos\/[^/]+\/[^/]+$/.test(call.path) && call.login !== undefined
+    if (!isOne || answer.status !== 200) return answer
+    const push = !this.#isReadOnly(call)
+    const permissions = {admin: false, maintain: false, push, triage: push, pull: true}
+    return {...answer, body: {...(answer.body as object), permissions}}
   }
 
   #isReadOnly(call: Call): boolean {
