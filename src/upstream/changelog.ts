@@ -18,6 +18,9 @@ const limits = {
   breakingChars: 300,
 } as const
 
+/** Of a version's own words; GitHub takes 125,000, others what they like. */
+export const MAX_NOTES_CHARS = limits.sectionChars
+
 /** GitHub takes 65,536 characters of a pull request; the rest of the evidence needs room as well. */
 export const MAX_QUOTED_CHARS = 60_000
 
@@ -109,7 +112,7 @@ function neutral(line: string): string {
     .replace(/^(\s*\d+)\./, '$1\\.')
     .replace(/^\s{4,}|\t/g, '   ')
     .replace(/@(?=[\w-])/g, `@${WORD_JOINER}`)
-    .replace(/\\#(?=\d)/g, `\\#${WORD_JOINER}`)
+    .replace(/\\([#!])(?=\d)/g, `\\$1${WORD_JOINER}`)
     .replace(/\b(GH)-(?=\d)/gi, `$1-${WORD_JOINER}`)
     .replace(/:\/\/(?=\S)/g, `:${WORD_JOINER}//`)
     .replace(/\bwww\.(?=\S)/gi, (www) => `${www.slice(0, -1)}${WORD_JOINER}.`)

@@ -69,6 +69,7 @@ test('breaking changes of conventional commits', () => {
 const powerless: readonly (readonly [string, RegExp])[] = [
   ['thanks @octocat and @org/team', /@\w/],
   ['Fixes #123, closes owner/repo#45 and GH-7', /#\d|GH-\d/],
+  ['Gitea: closes !123 and owner/repo!45', /!\d/],
   ['resolves https://github.com/o/r/issues/1', /:\/\/\w/],
   ['![x](https://evil.example/pixel.png)', /(?<!\\)!|(?<!\\)\[|\]\(/],
   ['<img src=x onerror=alert(1)>', /(?<!\\)</],

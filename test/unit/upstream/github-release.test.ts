@@ -6,6 +6,7 @@ import {ContentCache} from '../../../src/system/content-cache.ts'
 import type {Http} from '../../../src/system/http.ts'
 import {makeHttp} from '../../../src/system/http-client.ts'
 import type {JsonObject} from '../../../src/system/json.ts'
+import {MAX_NOTES_CHARS} from '../../../src/upstream/changelog.ts'
 import {githubReleaseSchema, k3sSchema} from '../../../src/upstream/github-release/config.ts'
 import {makeGitHubReleaseUpstream} from '../../../src/upstream/github-release/upstream.ts'
 import type {IntegrityLevel} from '../../../src/upstream/upstream.ts'
@@ -106,6 +107,14 @@ const bump = async (
 ) => upstream.verify(await upstream.find(version), minimum)
 
 const calls = (fake: FakeGitHub, kind: string) => fake.requests.filter((one) => one.kind === kind)
+
+test('of endless release notes a part is kept', async () => {
+  const release = {...(await syntheticTraefik('v3.3.5')), body: 'x'.repeat(1_000_000)}
+  await withTraefik({files: {}, releases: [release]}, async (fake) => {
+    const {notes} = await traefik(fake).find('v3.3.5')
+    assert.is(notes?.length, MAX_NOTES_CHARS)
+  })
+})
 
 test('Traefik: verified to L1 in at most four calls, warm without a byte of an asset', () =>
   withTraefik({}, async (fake) => {
