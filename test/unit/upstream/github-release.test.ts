@@ -16,9 +16,16 @@ import {
   startFakeGitHub,
 } from '../../support/github/fake-github.ts'
 import {
+  amd64,
+  arm64,
+  checksumLine,
+  checksums,
+  replaceAsset,
+  traefikMutations,
+} from '../../support/github/traefik-mutations.ts'
+import {
   type Entry,
   recordedK3s,
-  sha256,
   sums,
   syntheticTraefik,
   tarGz,
@@ -34,10 +41,6 @@ import {temporaryFolder} from '../../support/tmp.ts'
 /** The first of April 2025, the day after v3.3.5. */
 const APRIL = Date.UTC(2025, 3, 1) / 1000
 const LATER = Date.UTC(2025, 6, 1) / 1000
-
-const amd64 = 'traefik_v3.3.5_linux_amd64.tar.gz'
-const arm64 = 'traefik_v3.3.5_linux_arm64.tar.gz'
-const checksums = 'traefik_v3.3.5_checksums.txt'
 
 type Options = {
   readonly folder?: string
@@ -306,111 +309,11 @@ for (const [name, body] of [
       await rejectsCode(() => traefik(fake).find('v3.3.5'), 'upstream_answer_malformed')
     }))
 
-type Mutation = {
-  readonly name: string
-  readonly code: Parameters<typeof rejectsCode>[1]
-  readonly config?: object
-  readonly mutate: (fake: FakeGitHub) => Promise<void>
-}
-
-const replace = (fake: FakeGitHub, name: string, seed: object) =>
-  fake.releases.replaceAsset('traefik/traefik', 'v3.3.5', {name, digest: null, ...seed})
-const line = async (arch: string, name = `traefik_v3.3.5_linux_${arch}.tar.gz`) =>
-  `${sha256(await traefikArchive('v3.3.5', arch))}  ${name}\n`
-
-/** The twelve mutations of requirement 2 of the field study: twelve codes, nothing left behind. */
-const mutations: readonly Mutation[] = [
-  {
-    name: '1 bit of an asset',
-    code: 'http_digest_mismatch',
-    mutate: async (fake) => {
-      const bytes = await traefikArchive('v3.3.5', 'arm64')
-      bytes[100] = (bytes[100] ?? 0) ^ 1
-      replace(fake, arm64, {bytes})
-    },
-  },
-  {
-    name: 'digests of two architectures swapped',
-    code: 'checksum_swapped',
-    mutate: async (fake) =>
-      replace(fake, checksums, {
-        bytes: (await line('amd64', arm64)) + (await line('arm64', amd64)),
-      }),
-  },
-  {
-    name: 'checksum line dropped',
-    code: 'checksum_missing',
-    mutate: async (fake) => replace(fake, checksums, {bytes: await line('amd64')}),
-  },
-  {
-    name: 'two lines with two digests',
-    code: 'checksum_contradiction',
-    mutate: async (fake) =>
-      replace(fake, checksums, {
-        bytes: `${await line('amd64')}${await line('arm64')}${'0'.repeat(64)}  ${amd64}\n`,
-      }),
-  },
-  {
-    name: 'right digest under a wrong name',
-    code: 'checksum_misnamed',
-    mutate: async (fake) => {
-      const bytes = await traefikArchive('v3.3.5', 'arm64')
-      replace(fake, arm64, {bytes, digest: `sha256:${sha256(bytes)}`})
-      replace(fake, checksums, {
-        bytes: (await line('amd64')) + (await line('arm64', 'traefik.tgz')),
-      })
-    },
-  },
-  {
-    name: 'digest null where one is required',
-    code: 'digest_absent',
-    config: {digest: 'required'},
-    mutate: async () => undefined,
-  },
-  {
-    name: 'digest malformed',
-    code: 'digest_malformed',
-    mutate: async (fake) =>
-      replace(fake, amd64, {bytes: await traefikArchive('v3.3.5', 'amd64'), digest: 'sha512:00'}),
-  },
-  {
-    name: 'digest that differs',
-    code: 'digest_mismatch',
-    mutate: async (fake) => {
-      const bytes = await traefikArchive('v3.3.5', 'amd64')
-      replace(fake, amd64, {bytes, digest: `sha256:${'1'.repeat(64)}`})
-    },
-  },
-  {
-    name: 'download truncated each time',
-    code: 'http_truncated',
-    mutate: async (fake) => fake.fail({path: /^\/asset\//, kind: 'cut', after: 10, times: 4}),
-  },
-  {
-    name: 'checksum file 404',
-    code: 'checksum_file_missing',
-    mutate: async (fake) =>
-      fake.fail({path: /checksums\.txt$/, kind: 'answer', answer: {status: 404, body: 'no'}}),
-  },
-  {
-    name: 'a web page instead of the checksum file',
-    code: 'checksum_file_html',
-    mutate: async (fake) =>
-      replace(fake, checksums, {bytes: '<!doctype html><title>Sign in</title>'}),
-  },
-  {
-    name: 'size that differs',
-    code: 'asset_size_mismatch',
-    mutate: async (fake) =>
-      replace(fake, amd64, {bytes: await traefikArchive('v3.3.5', 'amd64'), size: 7}),
-  },
-]
-
 test('the mutations have twelve different codes', () => {
-  assert.is(new Set(mutations.map(({code}) => code)).size, 12)
+  assert.is(new Set(traefikMutations.map(({code}) => code)).size, 12)
 })
 
-for (const {name, code, config, mutate} of mutations)
+for (const {name, code, config, mutate} of traefikMutations)
   test(`mutation: ${name} is ${code}, and nothing executable is left`, () =>
     withTraefik({}, async (fake) => {
       const folder = temporaryFolder()
@@ -489,9 +392,9 @@ for (const [name, entries, code] of badArchives)
   test(`an archive ${name} is ${code}, whatever its checksum`, () =>
     withTraefik({}, async (fake) => {
       const bytes = await tarGz(entries)
-      replace(fake, amd64, {bytes})
+      replaceAsset(fake, amd64, {bytes})
       const good = await traefikArchive('v3.3.5', 'arm64')
-      replace(fake, checksums, {bytes: sums({[amd64]: bytes, [arm64]: good})})
+      replaceAsset(fake, checksums, {bytes: sums({[amd64]: bytes, [arm64]: good})})
       await rejectsCode(() => bump(traefik(fake)), code)
     }))
 
@@ -503,8 +406,8 @@ test('an archive that is none, and one that is cut, are refused', () =>
       [Buffer.from('a page'), 'archive_unrecognised'],
       [whole.subarray(0, 200), 'archive_truncated'],
     ] as const) {
-      replace(fake, amd64, {bytes})
-      replace(fake, checksums, {bytes: sums({[amd64]: bytes, [arm64]: good})})
+      replaceAsset(fake, amd64, {bytes})
+      replaceAsset(fake, checksums, {bytes: sums({[amd64]: bytes, [arm64]: good})})
       await rejectsCode(() => bump(traefik(fake)), code)
     }
   }))
@@ -547,7 +450,7 @@ test('another host with the same checksums makes L2; with others it is refused',
         now: LATER,
       })
     const url = 'https://second.example/{version}/{number}/{name}.sha256'
-    word = (await line('amd64')) + (await line('arm64'))
+    word = (await checksumLine('amd64')) + (await checksumLine('arm64'))
     assert.is((await bump(open(url), 'v3.3.5', 'L2')).level, 'L2')
     assert.is(asked[0], `https://second.example/v3.3.5/3.3.5/${amd64}.sha256`)
     word = `${'5'.repeat(64)}  ${amd64}\n`
