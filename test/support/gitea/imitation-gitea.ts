@@ -9,6 +9,8 @@ type Pull = {
   head: string
   base: string
   author: string
+  /** The repository that the branch is in; fleet/os when not given. */
+  from?: string
 }
 
 /** An imitation of the part of Gitea's API that rel uses, written after its swagger; not Gitea. */
@@ -80,7 +82,7 @@ export async function startImitationGitea(): Promise<ImitationGitea> {
 
   function create(body: Json): Answer {
     const {title, body: text, head, base} = body as Record<string, string>
-    if (state.pulls.some((pull) => pull.head === head && pull.base === base))
+    if (state.pulls.some((it) => it.head === head && it.base === base && it.from === undefined))
       return [409, {message: 'pull request already exists for these targets'}]
     const pull = {
       number: state.pulls.length + 1,
@@ -94,14 +96,14 @@ export async function startImitationGitea(): Promise<ImitationGitea> {
     return [201, shown(pull)]
   }
 
-  function shown({number, title, body, head, base, author}: Pull): object {
+  function shown({number, title, body, head, base, author, from = 'fleet/os'}: Pull): object {
     return {
       number,
       title,
       body,
       html_url: `${url}/fleet/os/pulls/${number}`,
       user: {login: author},
-      head: {ref: head, repo: {full_name: 'fleet/os'}},
+      head: {ref: head, repo: from === '' ? null : {full_name: from}},
       base: {ref: base},
     }
   }
