@@ -27,6 +27,8 @@ export type BumpState = BumpRequest & {
   /** Commit of that earlier run. */
   readonly earlier?: string
   readonly base: Base
+  /** True when what is known comes from a recording: it must not be published as if it were seen. */
+  readonly isReplay?: boolean
   /** SHA-256 of the playbook as it was read. */
   readonly playbookSha256: string
   /** Name of the remote that the branch goes to. */

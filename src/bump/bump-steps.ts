@@ -10,7 +10,7 @@ import {canonicalJson} from '../trust/canonical-json.ts'
 import type {BumpState} from './bump-state.ts'
 import type {BumpEvidence} from './evidence.ts'
 import {bumpPaths} from './journal.ts'
-import {LOCK_FILE} from './lock-file.ts'
+import {LOCK_FILE, type LockEntry} from './lock-file.ts'
 import {
   type BumpPlan,
   checkAge,
@@ -45,7 +45,7 @@ import {
 } from './step-context.ts'
 import {lockedEntry} from './survey.ts'
 import {rollbackPlan, tryRollback} from './try-rollback.ts'
-import {vendor} from './vendor.ts'
+import {artifactsIn, vendor} from './vendor.ts'
 
 /** From here on a refusal keeps what was done, so that `rel bump resume` can go on. */
 export const FIRST_KEPT_STEP = 'branch'
@@ -156,7 +156,15 @@ async function vendorNew(state: BumpState, context: StepContext) {
     assets: state.verified?.assets ?? [],
     log: join(paths.evidence, 'vendor.log'),
   })
-  return {artifacts}
+  return {artifacts, warnings: [...state.warnings, ...unverified(artifacts, state)]}
+}
+
+/** Nothing but a digest tells whether a command took the verified file or fetched another one. */
+function unverified(artifacts: LockEntry['artifacts'], {verified}: BumpState): readonly string[] {
+  const known = new Set(verified?.assets.map(({sha256}) => sha256))
+  return artifacts
+    .filter(({sha256}) => !known.has(sha256))
+    .map(({path}) => `${path} is none of the verified files: the playbook's commands made it`)
 }
 
 /** The tree for good: pin, lock with the digests of what was vendored, tracked vendored files. */
@@ -222,14 +230,26 @@ function checkGate(result: GateResult, {options}: BumpState): void {
 }
 
 async function checkNothingElse(state: BumpState, context: StepContext) {
-  const inside = context.world.git.at(pathsOf(state, context).tree)
+  const {tree: folder} = pathsOf(state, context)
+  const inside = context.world.git.at(folder)
   await inside.run(['update-index', '-q', '--refresh'])
   const changed = await inside.text(['diff', '--name-only', '-z', '--no-ext-diff', treeOf(state)])
-  const files = changed.split('\0').filter((path) => path !== '')
+  const tracked = changed.split('\0').filter((path) => path !== '')
+  const files = [...tracked, ...(await changedArtifacts(folder, state))]
   if (files.length === 0) return {}
   throw new RelError('change_escaped', `a command also changed ${files.slice(0, 5).join(', ')}`, {
     details: {files: files.slice(0, 100)},
   })
+}
+
+/** What was vendored is mostly ignored by git: the gates must have seen what the lock has. */
+async function changedArtifacts(
+  folder: string,
+  {artifacts}: BumpState,
+): Promise<readonly string[]> {
+  const paths = artifacts.map(({path}) => path)
+  const now = await artifactsIn(folder, paths)
+  return paths.filter((_, at) => now[at]?.sha256 !== artifacts[at]?.sha256)
 }
 
 async function tryBack(state: BumpState, context: StepContext) {

@@ -56,6 +56,7 @@ const changeSchema = z.strictObject({
     .string()
     .min(1)
     .max(200)
+    .regex(/\{item\}/, 'has no {item}: a branch of its own, never a line of the repository')
     .default('bump/{item}-{new}')
     .describe('Branch that a bump makes; {item}, {old} and {new} are replaced.'),
   remote: z

@@ -31,16 +31,17 @@ export async function placeBranch(
   if ((await refAt(git, ref)) !== commit) await moveRef(git, ref, {from: before, to: commit})
 }
 
-/** At most one commit away from the base, and a bump of the item by its subject. */
-async function isOwn(git: Git, commit: string, {base, item}: BranchName): Promise<boolean> {
-  const range = `refs/heads/${base}..${commit}`
-  const {exitCode, stdout} = await git.run(['log', '--format=%s', range, '--'])
-  const subjects = stdout
-    .toString('utf8')
-    .split('\n')
-    .filter((subject) => subject !== '')
-  const isBump = subjects.every((subject) => isBumpSubject(subject, item))
-  return exitCode === 0 && subjects.length <= 1 && isBump
+/**
+ * At most one commit away from the base, and a bump of the item by its subject. A branch with
+ * nothing of its own is one of a merged bump only when it ends with that: else it is a line of the
+ * repository that the base has gone beyond, such as production.
+ */
+async function isOwn(git: Git, commit: string, {base, branch, item}: BranchName): Promise<boolean> {
+  if (branch === base) return false
+  const count = ['rev-list', '--count', `refs/heads/${base}..${commit}`, '--']
+  const {exitCode, stdout} = await git.run(count)
+  if (exitCode !== 0 || Number(stdout.toString('utf8')) > 1) return false
+  return isBumpSubject(await git.text(['log', '-1', '--format=%s', commit, '--']), item)
 }
 
 function taken(branch: string, where: string): RelError {

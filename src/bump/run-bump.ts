@@ -64,14 +64,15 @@ export async function startBump(request: BumpRequest, context: StepContext): Pro
 }
 
 /**
- * Goes on where a bump was interrupted. Refuses with bump_not_running, playbook_changed, and as the
- * steps do.
+ * Goes on where a bump was interrupted. Refuses with bump_not_running, playbook_changed,
+ * usage_invalid for a replay that is gone on with otherwise, and as the steps do.
  */
 export async function resumeBump(item: string, context: StepContext): Promise<BumpState> {
   const {git} = context.world
   return locked(git, item, async () => {
     const state = readJournal(git, item)
     if (state === undefined) throw notRunning(item)
+    checkSameWorld(state, context)
     if (state.playbookSha256 !== digestOf(context.playbook))
       throw new RelError(
         'playbook_changed',
@@ -81,6 +82,15 @@ export async function resumeBump(item: string, context: StepContext): Promise<Bu
         },
       )
     return finish(state, context)
+  })
+}
+
+/** What a recording said is not gone on with in the world, nor the other way round. */
+function checkSameWorld({item, isReplay = false}: BumpState, {world}: StepContext): void {
+  if (isReplay === (world.isReplay ?? false)) return
+  const how = isReplay ? 'from a recording' : 'without a recording'
+  throw new RelError('usage_invalid', `the bump of ${item} was begun ${how}`, {
+    hint: isReplay ? `rel bump resume ${item} --replay DIR` : `rel bump resume ${item}`,
   })
 }
 
@@ -163,6 +173,7 @@ async function begin(request: BumpRequest, context: StepContext): Promise<BumpSt
     madeAt: earlier?.madeAt ?? world.now,
     ...(earlier === undefined ? {} : {earlier: earlier.commit}),
     base,
+    ...(world.isReplay === true ? {isReplay: true} : {}),
     playbookSha256: digestOf(playbook),
     remote,
     old,

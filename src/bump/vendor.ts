@@ -41,9 +41,16 @@ export async function vendor(vendoring: Vendoring): Promise<LockEntry['artifacts
   } finally {
     said.close()
   }
+  return artifactsIn(folder, playbook.vendor.artifacts)
+}
+
+/** The digests of vendored files as they are in a checkout now. Refuses with vendor_failed. */
+export async function artifactsIn(
+  folder: string,
+  paths: readonly string[],
+): Promise<LockEntry['artifacts']> {
   const found: {path: string; sha256: string}[] = []
-  for (const path of playbook.vendor.artifacts)
-    found.push({path, sha256: await digestInside(folder, path)})
+  for (const path of paths) found.push({path, sha256: await digestInside(folder, path)})
   return found
 }
 

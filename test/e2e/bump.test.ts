@@ -548,7 +548,7 @@ test('without a remote the branch is made and that is said', async () => {
   const {repository, context, forge} = await sample()
   repository.git('remote', 'remove', 'origin')
   const state = await startBump(request(), context)
-  assert.equal(state.warnings, ['nothing was pushed: there is no remote origin'])
+  assert.ok(state.warnings.includes('nothing was pushed: there is no remote origin'))
   assert.is(forge.open.size, 0)
 })
 

@@ -1,0 +1,94 @@
+import {writeFileSync} from 'node:fs'
+import {join} from 'node:path'
+import {test} from 'uvu'
+import * as assert from 'uvu/assert'
+import {resumeBump, startBump} from '../../src/bump/run-bump.ts'
+import type {BumpWorld} from '../../src/bump/world.ts'
+import {personalState} from '../support/bump/repository.ts'
+import {request, sample, sampleIn, traefikPlaybook} from '../support/bump/sample.ts'
+import {rejectsCode} from '../support/rejects.ts'
+
+// What a repository, a playbook, a command or a recording could try against whoever bumps with it.
+
+const BRANCH = 'bump/traefik-v3.3.5'
+
+test('a branch that the base has gone beyond is no bump of the item', async () => {
+  const {repository} = await sample()
+  const {git} = repository
+  git('branch', 'traefik', 'develop')
+  git('push', '--quiet', 'origin', 'traefik')
+  repository.write('later.txt', 'not released')
+  repository.commit('feat: later')
+  const named = traefikPlaybook.replace('  labels: [bump]', "  branch: '{item}'")
+  const {context} = await sampleIn(repository, {}, named)
+  const before = personalState(repository)
+  await rejectsCode(() => startBump(request(), context), 'branch_taken')
+  assert.equal(personalState(repository), before)
+
+  git('branch', '--delete', '--force', 'traefik')
+  await rejectsCode(() => startBump(request(), context), 'branch_taken')
+  assert.is(git('ls-remote', 'origin', 'traefik').split('\t')[0], git('rev-parse', 'develop^'))
+})
+
+test('the branch of a bump that was merged may be used again', async () => {
+  const {repository, context} = await sample()
+  await startBump(request(), context)
+  repository.git('merge', '--quiet', '--ff-only', BRANCH)
+  repository.git('revert', '--no-edit', 'HEAD')
+  await startBump(request(), context)
+  assert.is(repository.git('rev-parse', `${BRANCH}^`), repository.git('rev-parse', 'develop'))
+})
+
+test('a playbook cannot name a line of the repository as its branch', async () => {
+  const {repository} = await sample()
+  const named = traefikPlaybook.replace('  labels: [bump]', '  branch: production')
+  await rejectsCode(() => sampleIn(repository, {}, named), 'playbook_invalid')
+})
+
+const gateThat = (work: (folder: string) => void): Partial<BumpWorld> => ({
+  runGate: async ({uses}, {folder}) => {
+    work(folder)
+    return {gate: uses, verdict: 'passed', summary: 'as it should be', caveats: [], logs: []}
+  },
+})
+
+test('a gate that changes what was vendored changes what the lock has: refused', async () => {
+  const swap = (folder: string) => writeFileSync(join(folder, 'agent/dist/traefik'), 'other v3.3.5')
+  const {repository, context} = await sample(gateThat(swap))
+  const before = personalState(repository)
+  await rejectsCode(() => startBump(request(), context), 'change_escaped')
+  assert.equal(personalState(repository), before)
+})
+
+test('the pull request says which vendored files are none of the verified ones', async () => {
+  const made = await sample()
+  await startBump(request(), made.context)
+  const warnings = made.forge.open.get(BRANCH)?.evidence.warnings.join()
+  assert.match(warnings ?? '', /agent\/dist\/traefik is none of the verified files/)
+
+  const taken = await sample()
+  const {repository} = taken
+  repository.write(
+    'agent/Makefile',
+    'TRAEFIK_VERSION := v3.3.4\nvendor-traefik:\n\t@mkdir -p dist; cp "$(REL_ASSET_AMD64)" dist/traefik\n',
+  )
+  repository.commit('fix: take what was verified')
+  await startBump(request(), taken.context)
+  const others = taken.forge.open.get(BRANCH)?.evidence.warnings.join()
+  assert.not.match(others ?? '', /none of the verified files/)
+})
+
+test('what a recording said is not published by a resume without it', async () => {
+  const {repository, context} = await sample({isReplay: true})
+  const stop = (phase: string, name: string) => {
+    if (phase === 'begin' && name === 'push') throw new Error('killed')
+  }
+  const {world} = context
+  const replay = {...context, world: {...world, onStep: stop}}
+  await startBump(request(), replay).then(assert.unreachable, () => undefined)
+  const real = {...context, world: {...world, isReplay: false}}
+  await rejectsCode(() => resumeBump('traefik', real), 'usage_invalid')
+  assert.is(repository.git('ls-remote', 'origin', BRANCH), '')
+})
+
+test.run()
