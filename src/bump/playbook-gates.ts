@@ -64,6 +64,15 @@ export const gateSchema = z.discriminatedUnion('uses', [
     timeout_secs: timeout.default(3600),
   }),
   z.strictObject({
+    uses: z.literal('apt_sources'),
+    file: repositoryPath.describe('Sources that the build hands to apt: .sources or .list.'),
+    options: z
+      .array(z.string().regex(/^[A-Za-z][A-Za-z0-9:_-]{0,199}=[^\p{Cc}]{0,500}$/u))
+      .max(32)
+      .default([])
+      .describe('Settings that it gives to apt as well, NAME=VALUE.'),
+  }),
+  z.strictObject({
     uses: z.literal('sign_off'),
     role: z.literal('release-manager').default('release-manager'),
   }),

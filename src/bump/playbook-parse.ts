@@ -2,6 +2,7 @@ import type {z} from 'zod'
 import type {RelError} from '../system/error.ts'
 import {nearest} from '../system/nearest.ts'
 import {readStrictYaml, type StrictYaml} from '../system/strict-yaml.ts'
+import {pinnedSuites} from './pinned-suites.ts'
 import {type Playbook, playbookSchema} from './playbook.ts'
 
 /**
@@ -21,6 +22,8 @@ export function parsePlaybook(text: string, path: string): Playbook {
   checkInputs(playbook, yaml)
   checkBoots(playbook, yaml)
   checkKernelGates(playbook, yaml)
+  checkSources(playbook, yaml)
+  checkDispatch(playbook, yaml)
   return playbook
 }
 
@@ -115,6 +118,27 @@ function checkKernelGates({gates, upstream}: Playbook, yaml: StrictYaml): void {
   for (const wanted of [boot, 'sign_off'] as const)
     if (!gates.some(({uses}) => uses === wanted))
       throw yaml.refusal(['gates'], 'key', `a kernel for ${upstream.arch} needs the gate ${wanted}`)
+}
+
+/** apt is asked about the suites of a snapshot: without one there is nothing to compare with. */
+function checkSources(playbook: Playbook, yaml: StrictYaml): void {
+  const {gates, inputs} = playbook
+  const at = gates.findIndex(({uses}) => uses === 'apt_sources')
+  const example = inputs.NEW?.example ?? ''
+  if (at !== -1 && pinnedSuites(playbook, example).length === 0)
+    throw yaml.refusal(['gates', at], 'value', 'apt_sources needs an upstream with a snapshot')
+}
+
+/** A placeholder that nothing stands for would start the workflow with an empty input. */
+function checkDispatch({change, inputs}: Playbook, yaml: StrictYaml): void {
+  for (const [name, value] of Object.entries(change.dispatch?.inputs ?? {}))
+    for (const [placeholder, word = ''] of value.matchAll(/\{(\w+)\}/g))
+      if (!['new', 'old', 'NEW', ...Object.keys(inputs)].includes(word))
+        throw yaml.refusal(
+          ['change', 'dispatch', 'inputs', name],
+          'value',
+          `${placeholder} is neither {new}, {old} nor an input`,
+        )
 }
 
 function isExample(pattern: string, example: string): boolean {

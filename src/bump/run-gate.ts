@@ -7,6 +7,7 @@ import {RelError} from '../system/error.ts'
 import {readFileLimited} from '../system/files.ts'
 import {sha256Hex} from '../system/hash.ts'
 import {filled} from './change-text.ts'
+import {pinnedSuites} from './pinned-suites.ts'
 import type {GateArch, GateSpec} from './playbook-gates.ts'
 import {assetVariables} from './vendor.ts'
 import type {BumpWorld, GateContext} from './world.ts'
@@ -46,6 +47,8 @@ export function gateRunner({path, hardwareLog, report}: GateHelp): BumpWorld['ru
         return bootGateOf(spec, context, world)
       case 'reproducible':
         return reproducibleOf(spec, context, world)
+      case 'apt_sources':
+        return aptSourcesOf(spec, context, world)
       case 'hardware_evidence':
         return hardwareOf(spec, context, hardwareLog)
       case 'sign_off':
@@ -119,6 +122,18 @@ async function reproducibleOf(
   return reproducible({gate: 'reproducible', ...build}, world)
 }
 
+async function aptSourcesOf(
+  {file, options}: Spec<'apt_sources'>,
+  context: GateContext,
+  world: GateWorld,
+): Promise<GateResult> {
+  const {aptSourcesGate} = await import('../gates/apt-sources.ts')
+  const words = options.map((option) => withVersions(option, context))
+  const wanted = pinnedSuites(context.playbook, context.new)
+  const path = join(context.folder, file)
+  return aptSourcesGate({gate: 'apt_sources', file: path, options: words, wanted}, world)
+}
+
 /** The kernel is the one of the playbook, or the one that the upstream took out of its package. */
 function bootOf({disk, kernel, initrd}: Spec<'boot_smoke'>, {folder, assets}: GateContext) {
   if (disk !== undefined) return {kind: 'disk' as const, image: join(folder, disk)}
@@ -147,6 +162,10 @@ async function hardwareOf(
   })
 }
 
-function withVersions(text: string, {playbook, old, new: next}: GateContext): string {
-  return filled(text, {item: playbook.item, old, new: next})
+/** Versions, and the inputs by their keys; `${KEY}` is left to the shell. */
+function withVersions(text: string, {playbook, old, new: next, inputs}: GateContext): string {
+  const versions = filled(text, {item: playbook.item, old, new: next})
+  return versions.replaceAll(/(?<!\$)\{([A-Z][A-Z0-9_]*)\}/g, (word, key: string) => {
+    return Object.hasOwn(inputs, key) ? (inputs[key] ?? word) : word
+  })
 }

@@ -41,6 +41,7 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'vouched-sidecars',
   ],
   gates: [
+    'apt-sources',
     'boot-smoke',
     'compare-trees',
     'copy-tree',

@@ -60,6 +60,19 @@ for (const [name, from, to, message] of notBooting)
     assert.match(refusal.message, message)
   })
 
+test('a gate that asks apt needs a snapshot, and a dispatch knows its placeholders', () => {
+  const gates = traefikPlaybook.replace('{uses: command,', '{uses: apt_sources, file: x}\n  - $&')
+  const {message} = throwsCode(() => parsePlaybook(gates, 't.yaml'), 'playbook_invalid')
+  assert.match(message, /^t\.yaml:\d+:\d+: apt_sources needs an upstream with a snapshot/)
+  const dracut = readFileSync(join(checkout, 'playbooks/dracut.yaml'), 'utf8')
+  for (const word of ['BASE_IMAGE', 'news', 'item']) {
+    const text = dracut.replace("'{BASE_IMAGE_DIGEST}'", `'{${word}}'`)
+    assert.is.not(text, dracut)
+    const refusal = throwsCode(() => parsePlaybook(text, 'dracut.yaml'), 'playbook_invalid')
+    assert.match(refusal.message, `{${word}} is neither`)
+  }
+})
+
 test('the nearest key is named, also inside of a gate and an upstream', () => {
   for (const [from, to, near] of [
     ['title:', 'titel:', 'title'],

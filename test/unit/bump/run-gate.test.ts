@@ -20,7 +20,7 @@ function context(): GateContext {
     playbook: parsePlaybook(traefikPlaybook, 't.yaml'),
     old: 'v3.3.4',
     new: 'v3.3.5',
-    inputs: {NEW: 'v3.3.5'},
+    inputs: {NEW: 'v3.3.5', BASE: 'sha256:5a'},
     folder: join(root, 'tree'),
     evidenceFolder: join(root, 'evidence'),
     assets: [{arch: 'amd64', name: 'a', sha256: 'x', size: 1, path: '/cache/a', level: 'L1'}],
@@ -72,6 +72,22 @@ test('a command sees the versions and the verified files, and nothing of the env
   assert.match(said, /^REL_NEW=v3\.3\.5$/m)
   assert.match(said, /^REL_ASSET_AMD64=\/cache\/a$/m)
   assert.not.match(said, /canary/)
+})
+
+test('placeholders of a gate: versions and inputs; what the shell reads is left alone', async () => {
+  const words = [
+    '{item}',
+    '{old}',
+    '{new}',
+    '{number}',
+    '{NEW}',
+    '{BASE}',
+    '{OTHER}',
+    '$'.concat('{BASE}'),
+  ]
+  const result = await run({uses: 'command', name: 'c', run: ['echo', ...words]})
+  const said = readFileSync(result.logs[0]?.path ?? '', 'utf8').split('\n')
+  assert.is(said[1], 'traefik v3.3.4 v3.3.5 3.3.5 v3.3.5 sha256:5a {OTHER} $'.concat('{BASE}'))
 })
 
 test('what is no ELF program is refused', async () => {
