@@ -92,7 +92,7 @@ async function realKernels(suites: readonly RealSuite[]): Promise<Kernels> {
       ...{distribution: 'debian', suite, components: ['main'], architectures: ['arm64']},
       ...{maxAgeDays: 400, at: {kind: 'live', time: world.now}},
     }
-    const signed = await verifySuite(inRelease, url, wish, config.keyring, world)
+    const signed = await verifySuite({inRelease}, url, wish, config.keyring, world)
     packages.push(...(await fetchPackages(signed, 'arm64', isImage, world.http)))
   }
   const newest = (await makeAptKernelUpstream(config, world).latest('6.1.0-1-arm64'))?.version ?? ''

@@ -63,7 +63,8 @@ function verifyReal(name: string, changes: Changes = {}, at = world.now): Promis
     ...{maxAgeDays: 400, at: {kind: 'live', time: at}},
   }
   const pinned = {file: debianKeyring, fingerprints: changes.fingerprints ?? keyring.fingerprints}
-  return verifySuite(changes.inRelease ?? suite.inRelease, suite.url, wish, pinned, world)
+  const inRelease = changes.inRelease ?? suite.inRelease
+  return verifySuite({inRelease}, suite.url, wish, pinned, world)
 }
 
 const archiveKey = 'B8B80B5B623EAB6AD8775C45B7C5D7D6350947F8'
@@ -86,6 +87,39 @@ function edited(from: string | RegExp, to: string): Buffer {
   assert.is.not(changed, text)
   return Buffer.from(changed)
 }
+
+/** A cache on the way may have two files of two publications: gpgv says what they are worth. */
+function isGoodForGpgv(files: {readonly release: Buffer; readonly signature: Buffer}): boolean {
+  const folder = temporaryFolder()
+  writeFileSync(join(folder, 'Release'), files.release)
+  writeFileSync(join(folder, 'Release.gpg'), files.signature)
+  const paths = [join(folder, 'Release.gpg'), join(folder, 'Release')]
+  const ran = spawnSync('gpgv', ['--keyring', debianKeyring, ...paths], {encoding: 'utf8'})
+  return ran.stderr.includes('Good signature') && !ran.stderr.includes('BAD signature')
+}
+
+if (isReal && hasGpgv)
+  for (const name of names)
+    test(`real ${name}: Release.gpg is taken when gpgv takes it, and never else`, async () => {
+      const {url} = suiteNamed(name)
+      const fileOf = async (file: string) => {
+        const address = `${url}/dists/${name}/${file}`
+        const {path} = await world.http.download({url: address, maxBytes: 4 << 20})
+        return readFileSync(path)
+      }
+      const files = {release: await fileOf('Release'), signature: await fileOf('Release.gpg')}
+      const inRelease = await verifyReal(name)
+      const {keyring} = kernelPlaybookUpstream(suites)
+      const verify = () => verifySuite(files, url, inRelease.wish, keyring, world)
+      if (isGoodForGpgv(files)) {
+        const apart = await verify()
+        assert.equal([apart.file, apart.signers], ['Release', inRelease.signers])
+        assert.ok(apart.engines.includes('gpgv'))
+      }
+      files.release[100] = (files.release[100] ?? 0) ^ 1
+      assert.not.ok(isGoodForGpgv(files))
+      await rejectsCode(verify, 'openpgp_signature_invalid')
+    })
 
 /** SHA-1, the eighth, cannot be had from Debian: test/unit/upstream/apt/in-release.test.ts. */
 const mutations: Readonly<Record<string, [() => Changes, ErrorCode]>> = {
