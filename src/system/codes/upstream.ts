@@ -1,4 +1,5 @@
 import type {CodeTable} from './code.ts'
+import {gitTreeCodes} from './git-tree.ts'
 
 const askLater = 'Run the same command again later: nothing was changed.'
 const doNotUse =
@@ -486,4 +487,5 @@ export const upstreamCodes = {
   ...httpCodes,
   ...releaseCodes,
   ...aptCodes,
+  ...gitTreeCodes,
 } as const satisfies CodeTable

@@ -11,6 +11,7 @@ import {createEmulator, type Emulator} from 'emulate'
 import {completed} from './completions.ts'
 import {githubContract} from './contract.ts'
 import {type Answer, type Call, notFound, type Route} from './exchange.ts'
+import {gitObjectsRoute, rawFile, type TreeAnswer} from './git-objects.ts'
 import {pullRoute} from './pull-rules.ts'
 import {type ReleaseSeed, ReleaseStore} from './release-store.ts'
 import {type Dispatch, workflowRoute} from './workflow-runs.ts'
@@ -22,6 +23,8 @@ export type FakeRepository = {
   readonly defaultBranch?: string
   /** A bare git folder: pull requests then show its branches, commits and files. */
   readonly gitFolder?: string
+  /** A bare git folder whose tags, commits, trees and raw files are answered instead of `files`. */
+  readonly objectsFolder?: string
   /** Names of workflow files that can be dispatched. */
   readonly workflows?: readonly string[]
   /** Files of the first commit; tags point at that commit. */
@@ -83,6 +86,8 @@ export type FakeGitHub = {
   readonly rate: {limit: number; remaining: number; reset: number}
   /** What did not fit GitHub's own description of its API. */
   readonly violations: readonly string[]
+  /** Changes what is said of git trees from now on. */
+  forgeTrees(change: (tree: TreeAnswer) => TreeAnswer): void
   fail(fault: Fault): void
   /** Points a tag at a new commit, or makes it. */
   moveTag(repository: string, tag: string): Promise<void>
@@ -127,6 +132,7 @@ class Fake implements FakeGitHub {
   #emulator: Emulator | undefined
   #store: ReleaseStore | undefined
   #routes: readonly Route[] = []
+  #forgedTree = (tree: TreeAnswer): TreeAnswer => tree
 
   constructor(options: FakeGitHubOptions) {
     this.#options = options
@@ -138,6 +144,10 @@ class Fake implements FakeGitHub {
   get releases(): ReleaseStore {
     if (this.#store === undefined) throw new Error('not started')
     return this.#store
+  }
+
+  forgeTrees(change: (tree: TreeAnswer) => TreeAnswer): void {
+    this.#forgedTree = change
   }
 
   fail(fault: Fault): void {
@@ -213,12 +223,27 @@ class Fake implements FakeGitHub {
     return [
       (call) => store.route(call),
       (call) => this.#attestation(call),
+      (call) => rawFile(this.#objectFolders(), call),
+      gitObjectsRoute(
+        this.#objectFolders(),
+        () => this.url,
+        (tree) => this.#forgedTree(tree),
+      ),
       workflowRoute(this.url, workflows, this.dispatches),
       pullRoute({
         gitFolder: (name) => byName.get(name)?.gitFolder,
         forward: (call) => this.#forward(call),
       }),
     ]
+  }
+
+  #objectFolders(): Readonly<Record<string, string>> {
+    const repositories = this.#options.repositories ?? []
+    return Object.fromEntries(
+      repositories.flatMap(({name, objectsFolder: folder}) =>
+        folder === undefined ? [] : [[name, folder]],
+      ),
+    )
   }
 
   async #fill(repository: FakeRepository): Promise<void> {
@@ -281,7 +306,7 @@ class Fake implements FakeGitHub {
 
   async #answer(message: IncomingMessage, response: ServerResponse): Promise<void> {
     const call = await this.#read(message)
-    const isWeb = /^\/[^/]+\/[^/]+\/releases\/download\//.test(call.path)
+    const isWeb = /^\/(?:raw\/|[^/]+\/[^/]+\/releases\/download\/)/.test(call.path)
     const fault = this.#takeFault(call)
     const kind = isWeb ? 'web' : 'api'
     if (fault?.kind === 'reset') return this.#drop(message, kind, response)
