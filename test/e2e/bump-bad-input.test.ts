@@ -126,7 +126,7 @@ const refusals: readonly Refusal[] = [
   {
     name: 'an asset that was renamed',
     code: 'asset_missing',
-    says: /nearest: traefik_v3\.3\.5_linux-arm64\.tar\.gz/,
+    says: /nearest: "traefik_v3\.3\.5_linux-arm64\.tar\.gz"/,
     arrange: async ({fake}) => {
       fake.releases.removeAsset('traefik/traefik', 'v3.3.5', arm64)
       const name = 'traefik_v3.3.5_linux-arm64.tar.gz'
