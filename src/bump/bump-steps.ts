@@ -254,7 +254,7 @@ async function changedArtifacts(
 
 async function tryBack(state: BumpState, context: StepContext) {
   const {trial, plan} = await trialOf(state, context)
-  const tried = await tryRollback(trial)
+  const tried = await tryRollback(trial, plan.subject)
   return {rollback: {...rollbackPlan(trial, plan.subject), ...tried}}
 }
 

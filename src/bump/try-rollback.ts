@@ -6,7 +6,7 @@ import {sha256Hex} from '../system/hash.ts'
 import type {JsonValue} from '../system/json.ts'
 import type {Upstream} from '../upstream/upstream.ts'
 import type {OldAsset, RollbackPlan} from './evidence.ts'
-import type {LockEntry} from './lock-file.ts'
+import {LOCK_FILE, type LockEntry} from './lock-file.ts'
 import type {Playbook} from './playbook.ts'
 import {addWorkTree, commitTree, removeWorkTree} from './repository.ts'
 import {differing, type Vendored, vendorPinned} from './vendor-pinned.ts'
@@ -38,7 +38,7 @@ export function rollbackPlan(trial: Trial, subject: string): RollbackPlan {
   const isMove = old !== trial.new
   return {
     commands: [
-      `git revert --no-edit $(git log -1 --format=%H --fixed-strings --grep='${subject}')`,
+      `git revert --no-edit $(git ${findChange(playbook, subject).map(quoted).join(' ')})`,
       ...(vendor === undefined ? [] : [`rel bump vendor ${item}`]),
       ...(isMove ? [`# or, verified, gated and with a pull request: rel rollback ${item}`] : []),
     ],
@@ -47,6 +47,23 @@ export function rollbackPlan(trial: Trial, subject: string): RollbackPlan {
     assets: lockedAssets(previous),
     ...(rollback.notes === undefined ? {} : {notes: rollback.notes}),
   }
+}
+
+/**
+ * Arguments of git that find the last commit of a subject: no merge, whose message quotes it, and
+ * only where the pin or the lock changed, whatever else quotes it. Forges add ` (#12)` to a subject.
+ */
+function findChange({pins}: Playbook, subject: string): readonly string[] {
+  const files = new Set([...pins.map(({file}) => file), LOCK_FILE])
+  return [
+    ...['log', '-1', '--no-merges', '--format=%H', '--basic-regexp'],
+    `--grep=^${subject.replaceAll('.', '\\.')}\\( (#[0-9]*)\\)*$`,
+    ...['--', ...[...files].map((file) => `:(top,literal)${file}`)],
+  ]
+}
+
+function quoted(word: string): string {
+  return /^[\w.=%-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
 }
 
 /** Upstream's files that a lock entry names; each kind of upstream keeps its own members there. */
@@ -62,19 +79,28 @@ function lockedAssets(entry: LockEntry | undefined): readonly OldAsset[] {
 }
 
 /**
- * Takes the change back on a scratch work tree: git revert must give the tree from before, and
+ * Takes the change back on a scratch work tree, as the plan of the same subject does: git revert must give the tree from before, and
  * vendoring there the files that the lock has for the old version. What came back is named, also
  * where nobody had locked it. Refuses with rollback_failed, and as vendorPinned does.
  */
 export async function tryRollback(
   trial: Trial,
+  subject: string,
 ): Promise<Pick<RollbackPlan, 'artifacts' | 'assets'> & {readonly tried: GateResult}> {
   const {git, base, tree, now, scratch, playbook} = trial
-  const draft = {tree, parent: base.commit, message: 'chore: a change to be taken back', now}
+  const draft = {tree, parent: base.commit, message: subject, now}
   const commit = await commitTree(git, draft, {isSigned: false})
   try {
     const inside = await addWorkTree(git, scratch, {commit, tree})
-    await inside.text(['revert', '--no-commit', commit], {code: 'rollback_failed'})
+    const found = await inside.text(findChange(playbook, subject), {
+      env: {GIT_LITERAL_PATHSPECS: '0'},
+    })
+    if (found !== commit)
+      throw new RelError(
+        'rollback_failed',
+        `the plan finds ${found || 'no commit'}, not the change`,
+      )
+    await inside.text(['revert', '--no-commit', found], {code: 'rollback_failed'})
     const back = await inside.text(['write-tree'])
     if (back !== base.tree)
       throw new RelError(

@@ -1,10 +1,11 @@
+import {execFileSync} from 'node:child_process'
 import {writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import {resumeBump, startBump} from '../../src/bump/run-bump.ts'
 import type {BumpWorld} from '../../src/bump/world.ts'
-import {personalState} from '../support/bump/repository.ts'
+import {gitEnv, personalState} from '../support/bump/repository.ts'
 import {request, sample, sampleIn, traefikPlaybook} from '../support/bump/sample.ts'
 import {rejectsCode} from '../support/rejects.ts'
 
@@ -78,6 +79,34 @@ test('the pull request says which vendored files are none of the verified ones',
   assert.not.match(others ?? '', /none of the verified files/)
 })
 
+type Git = (...args: readonly string[]) => string
+const merges: readonly (readonly [name: string, merge: (git: Git, subject: string) => void])[] = [
+  [
+    'a merge commit that quotes the subject',
+    (git, subject) =>
+      git('merge', '--no-ff', '--quiet', '-m', `Merge pull request #12\n\n${subject}`, BRANCH),
+  ],
+  [
+    'a squash, and a later commit that quotes the subject',
+    (git, subject) => {
+      git('merge', '--squash', '--quiet', BRANCH)
+      git('commit', '--quiet', '-m', `${subject} (#12)`)
+      git('commit', '--allow-empty', '--quiet', '-m', `fix: a hole\n\nThere since\n${subject}`)
+      git('commit', '--allow-empty', '--quiet', '-m', `${subject}0 (#13)`)
+    },
+  ],
+]
+for (const [name, merge] of merges)
+  test(`the printed way back reverts the bump after ${name}`, async () => {
+    const {repository, context, forge} = await sample()
+    await startBump(request(), context)
+    const {subject = '', rollback} = forge.open.get(BRANCH)?.evidence ?? {}
+    merge(repository.git, subject)
+    const [command = ''] = rollback?.commands ?? []
+    execFileSync('sh', ['-c', command], {cwd: join(repository.root, 'agent'), env: gitEnv})
+    assert.is(repository.git('rev-parse', 'HEAD^{tree}'), rollback?.tree)
+  })
+
 test('what a recording said is not published by a resume without it', async () => {
   const {repository, context} = await sample({isReplay: true})
   const stop = (phase: string, name: string) => {
@@ -85,7 +114,10 @@ test('what a recording said is not published by a resume without it', async () =
   }
   const {world} = context
   const replay = {...context, world: {...world, onStep: stop}}
-  await startBump(request(), replay).then(assert.unreachable, () => undefined)
+  await startBump(request(), replay).then(
+    () => assert.unreachable(),
+    () => undefined,
+  )
   const real = {...context, world: {...world, isReplay: false}}
   await rejectsCode(() => resumeBump('traefik', real), 'usage_invalid')
   assert.is(repository.git('ls-remote', 'origin', BRANCH), '')
