@@ -24,6 +24,7 @@ export function parsePlaybook(text: string, path: string): Playbook {
   checkKernelGates(playbook, yaml)
   checkSources(playbook, yaml)
   checkDispatch(playbook, yaml)
+  checkNames(playbook, yaml)
   return playbook
 }
 
@@ -118,6 +119,14 @@ function checkKernelGates({gates, upstream}: Playbook, yaml: StrictYaml): void {
   for (const wanted of [boot, 'sign_off'] as const)
     if (!gates.some(({uses}) => uses === wanted))
       throw yaml.refusal(['gates'], 'key', `a kernel for ${upstream.arch} needs the gate ${wanted}`)
+  for (const [index, gate] of gates.entries()) {
+    if (gate.uses !== 'boot_smoke') continue
+    const {kernel, disk, release} = gate
+    // the verified kernel is expected to be {new}; of any other one it has to be said
+    const isSaid = release?.includes('{new}') ?? (kernel === undefined && disk === undefined)
+    if (!isSaid)
+      throw yaml.refusal(['gates', index], 'value', "the boot of a kernel needs release: '{new}'")
+  }
 }
 
 /** apt is asked about the suites of a snapshot: without one there is nothing to compare with. */
@@ -138,6 +147,17 @@ function checkDispatch({change, inputs}: Playbook, yaml: StrictYaml): void {
           ['change', 'dispatch', 'inputs', name],
           'value',
           `${placeholder} is neither {new}, {old} nor an input`,
+        )
+}
+
+function checkNames({change}: Playbook, yaml: StrictYaml): void {
+  for (const key of ['branch', 'tag_name'] as const)
+    for (const [placeholder, word = ''] of change[key].matchAll(/\{([^}]*)\}/g))
+      if (!['item', 'old', 'new', 'number'].includes(word))
+        throw yaml.refusal(
+          ['change', key],
+          'value',
+          `${placeholder} is none of {item}, {old}, {new} and {number}`,
         )
 }
 

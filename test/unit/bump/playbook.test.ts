@@ -36,6 +36,7 @@ const refused: readonly [string, string, string, number, number][] = [
   ['a pin of no input', 'kind: make_variable', 'input: OTHER, kind: make_variable', 11, 35],
   ['an example that does not fit', 'example: v3.3.5', 'example: 3.3.5', 9, 45],
   ['a pattern that is none', "pattern: 'v\\d+", "pattern: '(v\\d+", 9, 46],
+  ['a branch of no known word', 'base: develop', "base: develop\n  branch: 'x-{version}'", 20, 11],
   ['an alias', 'title: Traefik reverse proxy', 'title: &a x\n$schema: *a', 3, 10],
 ]
 for (const [name, from, to, line, column] of refused)
@@ -50,6 +51,8 @@ const kernelPlaybook = readFileSync(join(checkout, 'playbooks/kernel.yaml'), 'ut
 const notBooting: readonly [string, RegExp, string, RegExp][] = [
   ['no boot', / {2}- uses: boot_smoke\n(?: {4}.*\n)+/, '', /needs the gate boot_smoke/],
   ['no sign-off', / {2}- uses: sign_off\n(?: {4}.*\n)+/, '', /needs the gate sign_off/],
+  ['a boot of any release', / {4}release: .*\n/, '', /needs release: '\{new\}'/],
+  ['a boot of one release', /release: '\{new\}'/, 'release: 6.1.0-1-arm64', /needs release/],
   ['a boot without an initrd', / {4}initrd: .*\n/, '', /needs an initrd/],
 ]
 for (const [name, from, to, message] of notBooting)
