@@ -228,6 +228,8 @@ function suite(suites: readonly RealSuite[], kernels: Kernels, busybox: string):
   test('the way back is a bump too: the old kernel boots, the new files are known by digest', async () => {
     repository.git('merge', '--quiet', '--ff-only', branch)
     repository.git('push', '--quiet', 'origin', 'develop')
+    const audit = await rel('bump', 'audit', 'kernel', '--json')
+    assert.is(audit.code, 0, audit.stdout)
     const ran = await rel('rollback', 'kernel', ...signed)
     assert.is(ran.code, 0, ran.stdout + ran.stderr)
     const {result = {}} = documentOf(ran)

@@ -52,6 +52,7 @@ function define(): void {
   test.after(async ({archive}) => archive.close())
   defineGood()
   for (const [name, code, change] of wrong) defineWrong(name, code, change)
+  defineAudit()
   defineRefusedInputs()
 }
 
@@ -116,6 +117,7 @@ printf '{"apt_snapshot":"%s","base_image":"%s","initrd":"%s"}\\n' \\
 type Setting = {
   readonly repository: SampleRepository
   readonly forge: FakeGitHub
+  rel(...args: readonly string[]): Promise<Ran>
   bump(...args: readonly string[]): Promise<Ran>
 }
 
@@ -149,11 +151,9 @@ async function inSetting(
     const token = {GITHUB_API_URL: forge.url, REL_GITHUB_TOKEN: 'fake-token'}
     const env = {...identity, ...token, XDG_CACHE_HOME: temporaryFolder()}
     const options = {cwd: repository.root, env, patienceSecs: 200}
-    await use({
-      repository,
-      forge,
-      bump: (...args) => runRel(['bump', 'dracut', ...args, '--json'], options),
-    })
+    const rel = (...args: readonly string[]) => runRel(args, options)
+    const bump = (...args: readonly string[]) => rel('bump', 'dracut', ...args, '--json')
+    await use({repository, forge, rel, bump})
   } finally {
     await forge.close()
   }
@@ -271,6 +271,29 @@ function defineWrong(name: string, code: string, change: (script: string) => str
       },
       changed,
     )
+  })
+}
+
+/** What was verified in the bump is asked for again later, and told when it is another. */
+function defineAudit(): void {
+  test('audited: unchanged, then a snapshot that is another one under the same id', async (context) => {
+    await inSetting(context, async ({repository, rel, bump}) => {
+      assert.is((await bump(...words, '--no-push')).code, 0)
+      repository.git('merge', '--quiet', '--ff-only', `bump/dracut-${newId}`)
+      const {stdout, code} = await rel('bump', 'audit', 'dracut')
+      assert.is(code, 0, stdout)
+      const path = `/ubuntu/${newId}/dists/noble-security/InRelease`
+      const kept = context.archive.files.get(path)
+      const {archive, key} = context
+      const noble = {suite: 'noble-security', codename: 'noble', packages: {amd64: [], arm64: []}}
+      const date = new Date((newAt - 3600) * 1000)
+      await publish(archive, `/ubuntu/${newId}`, {...noble, date}, [key])
+      const drifted = await rel('bump', 'audit', 'dracut')
+      archive.files.set(path, kept as Buffer)
+      assert.is(drifted.code, 20)
+      assert.match(drifted.stdout + drifted.stderr, /snapshot_changed: noble-security/)
+      assert.match(drifted.stderr, 'pin_drift')
+    })
   })
 }
 
