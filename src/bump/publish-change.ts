@@ -137,11 +137,13 @@ export type EarlierBump = {readonly commit: string; readonly madeAt: number}
 /**
  * The bump that an earlier run left on the branch, here or as the remote was seen last, if it is
  * the only commit on this base: made at the same time, the same change is the same commit again.
+ * `now` is in seconds since the epoch.
  */
 export async function earlierBump(
   git: Git,
   remote: string,
   name: BranchName,
+  now: number,
 ): Promise<EarlierBump | undefined> {
   const base = await refAt(git, `refs/heads/${name.base}`)
   const here = await refAt(git, `refs/heads/${name.branch}`)
@@ -150,7 +152,9 @@ export async function earlierBump(
   const [parents = '', at = ''] = (await git.text(['log', '-1', '--format=%P%n%ct', commit])).split(
     '\n',
   )
-  return parents === base ? {commit, madeAt: Number(at)} : undefined
+  // whoever pushed it chose its date: one of the future would have waivers stand for ever
+  const isPlausible = parents === base && Number(at) <= now
+  return isPlausible ? {commit, madeAt: Number(at)} : undefined
 }
 
 /** Sets a tag. Refuses with tag_taken what is on another commit. */

@@ -166,7 +166,8 @@ async function begin(request: BumpRequest, context: StepContext): Promise<BumpSt
   const {remote} = playbook.change
   const old = currentVersion(playbook, files)
   const branch = branchOf(playbook, {item, old, new: assignments.NEW})
-  const earlier = await earlierBump(world.git, remote, {item, base: base.branch, branch})
+  const name = {item, base: base.branch, branch}
+  const earlier = await earlierBump(world.git, remote, name, world.now)
   return {
     ...request,
     started: world.now,

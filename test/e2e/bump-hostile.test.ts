@@ -79,6 +79,20 @@ test('the pull request says which vendored files are none of the verified ones',
   assert.not.match(others ?? '', /none of the verified files/)
 })
 
+test('a branch that somebody has dated ahead dates neither lock nor waivers', async () => {
+  const {repository, context} = await sample()
+  const {git, root} = repository
+  const subject = 'chore(traefik): bump traefik v3.3.4 → v3.3.5'
+  const args = ['commit-tree', '-p', 'develop', '-m', subject, 'develop^{tree}']
+  const env = {...gitEnv, GIT_COMMITTER_DATE: '3786912000 +0000'} // in 2090
+  const ahead = execFileSync('git', args, {cwd: root, env, encoding: 'utf8'}).trim()
+  git('push', '--quiet', 'origin', `${ahead}:refs/heads/${BRANCH}`)
+  git('fetch', '--quiet', 'origin')
+  await startBump(request(), context)
+  const lock = JSON.parse(git('show', `${BRANCH}:rel.lock.json`))
+  assert.is(lock.items.traefik.verified_at, context.world.now)
+})
+
 type Git = (...args: readonly string[]) => string
 const merges: readonly (readonly [name: string, merge: (git: Git, subject: string) => void])[] = [
   [
