@@ -7,6 +7,7 @@ import {
   type KernelRelease,
   kernelLine,
   parseKernelRelease,
+  settledLines,
 } from './kernel-names.ts'
 import {newestPackage} from './newest-package.ts'
 import type {PackageEntry} from './packages-index.ts'
@@ -72,23 +73,24 @@ export function checkKernelLine<T extends PackageEntry>(
   metas: readonly string[],
   distribution: Distribution,
 ): void {
-  const ofMetas = metas.flatMap((meta) => {
+  const ofMetas = metas.map((meta) => {
     const found = packages.filter(({name}) => name === meta)
     if (found.length === 0) throw new RelError('apt_package_missing', `the archive has no ${meta}`)
-    return found.map((entry) => ({entry, image: imageOf(entry)}))
+    return found.map((entry) => ({version: entry.version, entry, image: imageOf(entry)}))
   })
-  const naming = ofMetas.filter(({image}) => image.name === kernel.image.name)
-  const newest = highestVersion(naming.map((it) => ({...it, version: it.entry.version})))
+  const naming = ofMetas.flat().filter(({image}) => image.name === kernel.image.name)
+  const newest = highestVersion(naming)
   if (newest !== undefined) {
     checkMetaVersion(newest.entry, newest.image, kernel)
     return
   }
   const line = kernelLine(kernel.release, kernel.image.version, distribution)
-  const lines = ofMetas.map(({entry, image}) => {
-    return kernelLine(
-      parseKernelRelease(image.name.slice(PREFIX.length)),
-      entry.version,
-      distribution,
+  const lines = ofMetas.flatMap((ofMeta) => {
+    return settledLines(
+      ofMeta.map(({image, version}) => {
+        const release = parseKernelRelease(image.name.slice(PREFIX.length))
+        return kernelLine(release, version, distribution)
+      }),
     )
   })
   if (lines.includes(line)) return

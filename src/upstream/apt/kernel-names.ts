@@ -77,6 +77,15 @@ export function kernelLine(
   return suffix === undefined ? `GA ${upstream} ${flavour}` : `HWE ${suffix} ${flavour}`
 }
 
+/**
+ * The lines that a meta package stands for, over all its versions: that of HWE names the kernel of
+ * GA in the release pocket, and has left it since.
+ */
+export function settledLines(lines: readonly string[]): readonly string[] {
+  const hwe = lines.filter((line) => line.startsWith('HWE '))
+  return hwe.length === 0 ? lines : hwe
+}
+
 function seriesOf(upstream: string): string {
   return upstream.split('.').slice(0, 2).join('.')
 }

@@ -257,6 +257,7 @@ const manyLines: readonly PackageEntry[] = [
 ]
 const manyUbuntu: readonly PackageEntry[] = [
   ...ubuntu,
+  entry('linux-image-generic-hwe-24.04', '6.8.0-31.31', 'linux-image-6.8.0-31-generic'),
   entry('linux-image-6.8.0-30-generic', '6.8.0-30.30'),
   entry('linux-image-6.14.0-20-generic', '6.14.0-20.20~24.04.1'),
   entry('linux-image-6.11.0-9-generic', '6.11.0-9.9~22.04.1'),
@@ -276,7 +277,9 @@ const lines: readonly [string, Distribution, string[], boolean][] = [
   ['6.8.0-1062-raspi', 'ubuntu', ['linux-image-generic'], false],
   ['6.14.0-20-generic', 'ubuntu', ['linux-image-generic-hwe-24.04'], true],
   ['6.11.0-9-generic', 'ubuntu', ['linux-image-generic-hwe-24.04'], false],
+  ['6.8.0-31-generic', 'ubuntu', ['linux-image-generic-hwe-24.04'], true], // of the release pocket
   ['6.8.0-30-generic', 'ubuntu', ['linux-image-generic-hwe-24.04'], false],
+  ['6.8.0-30-generic', 'ubuntu', ['linux-image-generic-hwe-24.04', 'linux-image-generic'], true],
 ]
 for (const [release, distribution, metas, isOf] of lines)
   test(`${release} is ${isOf ? '' : 'not '}of the line of ${metas.join(' or ')}`, () => {
