@@ -21,7 +21,7 @@ export async function listItems({offline}: {readonly offline: boolean}): Promise
     warnings: rows.flatMap(({playbook, problem}) =>
       problem === undefined ? [] : [`${playbook.item}: ${problem.code}: ${problem.message}`],
     ),
-    ...(rows.length === 0 ? {next: 'rel bump new'} : {}),
+    ...(rows.length === 0 ? {next: 'rel bump new ITEM'} : {}),
   }
 }
 
