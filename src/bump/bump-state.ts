@@ -1,4 +1,5 @@
 import type {GateResult} from '../gates/gate.ts'
+import type {JsonObject} from '../system/json.ts'
 import type {Candidate, VerifiedVersion} from '../upstream/upstream.ts'
 import type {Assignments} from './assignments.ts'
 import type {RollbackPlan, SignOff} from './evidence.ts'
@@ -39,6 +40,10 @@ export type BumpState = BumpRequest & {
   readonly gates: readonly GateResult[]
   readonly warnings: readonly string[]
   readonly artifacts: LockEntry['artifacts']
+  /** Signed for gates that could not prove their point, with who signed. */
+  readonly waivers?: readonly {readonly envelope: JsonObject; readonly by: string}[]
+  /** A signed run on hardware, as it was given. */
+  readonly hardwareEvidence?: JsonObject
   readonly candidate?: Candidate
   readonly verified?: VerifiedVersion
   /** Tree of the change, hex digits. */

@@ -5,7 +5,7 @@ import {RelError} from '../system/error.ts'
 import {readFileLimited, statIfThere, writeFileAtomic} from '../system/files.ts'
 import type {Git} from '../system/git.ts'
 import {sha256Hex} from '../system/hash.ts'
-import type {JsonValue} from '../system/json.ts'
+import type {JsonObject, JsonValue} from '../system/json.ts'
 import {canonicalJson} from '../trust/canonical-json.ts'
 import type {BumpState} from './bump-state.ts'
 import type {BumpEvidence} from './evidence.ts'
@@ -46,6 +46,7 @@ import {
 import {lockedEntry} from './survey.ts'
 import {rollbackPlan, tryRollback} from './try-rollback.ts'
 import {artifactsIn, vendor} from './vendor.ts'
+import {checkWaiverFresh, readWaiver, type Waiver, waiverOf} from './waiver.ts'
 
 /** From here on a refusal keeps what was done, so that `rel bump resume` can go on. */
 export const FIRST_KEPT_STEP = 'branch'
@@ -57,6 +58,7 @@ export function bumpSteps(playbook: Playbook): readonly Step[] {
     {name: 'verify', text: 'verify its integrity', run: verify},
     {name: 'edit', run: edit},
     {name: 'checkout', run: checkout},
+    {name: 'waive', run: waive},
     {name: 'vendor', ...(playbook.vendor && {text: 'vendor the new version'}), run: vendorNew},
     {name: 'lock', run: lock},
     ...playbook.gates.flatMap((spec, index) => gateSteps(spec, index)),
@@ -167,6 +169,43 @@ function unverified(artifacts: LockEntry['artifacts'], {verified}: BumpState): r
     .map(({path}) => `${path} is none of the verified files: the playbook's commands made it`)
 }
 
+/**
+ * Signs what is waived, before the lock that keeps it is written; the lock keeps a run on hardware as
+ * well. Refuses with usage_invalid both at once, and as signWaiver does.
+ */
+async function waive(state: BumpState, {world}: StepContext): Promise<Partial<BumpState>> {
+  const {item, assignments, options, madeAt} = state
+  const evidence = world.hardwareEvidence
+  const wanted = Object.entries(options.waivers)
+  if (evidence !== undefined && options.waivers.hardware_evidence !== undefined)
+    throw new RelError('usage_invalid', 'hardware_evidence is waived and there is evidence of it')
+  const waivers: {envelope: JsonObject; by: string}[] = []
+  for (const [gate, reason] of wanted) {
+    if (world.signWaiver === undefined) throw signOffMissing(item)
+    const waiver = waiverOf({item, version: assignments.NEW, gate, reason}, madeAt)
+    checkWaiverFresh(waiver, world.now)
+    waivers.push(await world.signWaiver(waiver))
+  }
+  return {waivers, ...(evidence === undefined ? {} : {hardwareEvidence: evidence})}
+}
+
+function waiversOf({waivers = []}: BumpState): readonly Waiver[] {
+  return waivers.map(({envelope}) => readWaiver(envelope))
+}
+
+/** A waiver that no gate asked for would stand in the lock for nothing. Refuses with waiver_unused. */
+function checkWaiversUsed(state: BumpState): void {
+  const asked = state.gates.filter(({verdict}) => verdict === 'needs_evidence')
+  const unused = waiversOf(state).find(({gate: name}) => !asked.some((it) => it.gate === name))
+  if (unused !== undefined)
+    throw new RelError('waiver_unused', `no gate asks for a waiver of ${unused.gate}`)
+}
+
+/** What was waived must still stand when a bump goes on. Refuses with waiver_expired. */
+export function checkWaiversFresh(state: BumpState, now: number): void {
+  for (const waiver of waiversOf(state)) checkWaiverFresh(waiver, now)
+}
+
 /** The tree for good: pin, lock with the digests of what was vendored, tracked vendored files. */
 async function lock(state: BumpState, context: StepContext) {
   const {git} = context.world
@@ -210,26 +249,32 @@ async function gate(spec: GateSpec, state: BumpState, context: StepContext) {
     evidenceFolder: evidence,
     assets: verified?.assets ?? [],
     now: state.started,
+    ...(state.hardwareEvidence === undefined ? {} : {hardwareEvidence: state.hardwareEvidence}),
   })
-  checkGate(result, state)
+  checkGate(result, state, world.now)
   return {gates: [...state.gates, result]}
 }
 
-/** Only 'passed' passes; 'needs_evidence' does with a waiver, which the sign-off then covers. */
-function checkGate(result: GateResult, {options}: BumpState): void {
+/** Only 'passed' passes; 'needs_evidence' does with a waiver that stands now. */
+function checkGate(result: GateResult, state: BumpState, now: number): void {
   const {gate: name, verdict, summary, logs, code} = result
   if (verdict === 'passed') return
   const details = {gate: name, verdict, logs: logs.map(({path}) => path)}
   if (verdict !== 'needs_evidence')
     throw new RelError(code ?? 'gate_unavailable', `gate ${name}: ${summary}`, {details})
-  if (options.waivers[name] !== undefined) return
+  const waiver = waiversOf(state).find((it) => it.gate === name)
+  if (waiver !== undefined) {
+    checkWaiverFresh(waiver, now)
+    return
+  }
   throw new RelError('gate_needs_evidence', `gate ${name}: ${summary}`, {
-    hint: `Attach --hardware-log FILE, or --waive '${name}=REASON'; both with --sign-off KEY.`,
+    hint: `Give --hardware-evidence FILE (rel smoke hardware makes it), or --waive '${name}=REASON'; both with --sign-off KEY.`,
     details,
   })
 }
 
 async function checkNothingElse(state: BumpState, context: StepContext) {
+  checkWaiversUsed(state)
   const {tree: folder} = pathsOf(state, context)
   const inside = context.world.git.at(folder)
   await inside.run(['update-index', '-q', '--refresh'])

@@ -104,7 +104,9 @@ export function checkLockOnly(
     throw new RelError('usage_invalid', `--lock locks ${old}, which ${item} is at, and no other`, {
       hint: `rel bump ${item} --lock, or rel bump ${item} NEW=${next}`,
     })
-  if (locked?.version === old)
+  // a waiver ends: evidence or another one takes its place without a new version
+  const isRenewal = (locked?.waivers?.length ?? 0) > 0
+  if (locked?.version === old && !isRenewal)
     throw new RelError('version_same', `${LOCK_FILE} has ${item} ${old} already`, {
       hint: `rel bump audit ${item}`,
     })
@@ -154,6 +156,8 @@ export type PlanFacts = {
   readonly now: number
   /** Digests of what was vendored, once it was. */
   readonly artifacts: LockEntry['artifacts']
+  /** Signed proofs of what no gate could see, as they go into the lock. */
+  readonly proofs?: Pick<LockEntry, 'waivers' | 'hardwareEvidence'>
 }
 
 /** What the change is, byte by byte. Refuses as currentVersion, editPin and parseLock do. */
@@ -196,11 +200,12 @@ function editPins(playbook: Playbook, assignments: Assignments, files: Files) {
   return {files: edited, diffs}
 }
 
-function lockedFile({playbook, assignments, files, verified, now, artifacts}: PlanFacts): {
+function lockedFile(facts: PlanFacts): {
   before: Lock
   text: string
   diff: FileDiff
 } {
+  const {playbook, assignments, files, verified, now, artifacts, proofs} = facts
   const text = textOf(files.get(LOCK_FILE))
   const before = parseLock(text)
   const entry: LockEntry = {
@@ -209,6 +214,7 @@ function lockedFile({playbook, assignments, files, verified, now, artifacts}: Pl
     verifiedAt: now,
     artifacts,
     upstream: verified.lock,
+    ...proofs,
   }
   const after = withLockEntry(before, playbook.item, entry)
   return {before, text: after, diff: {path: LOCK_FILE, diff: unifiedDiff(LOCK_FILE, text, after)}}

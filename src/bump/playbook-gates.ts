@@ -73,6 +73,13 @@ export const gateSchema = z.discriminatedUnion('uses', [
       .describe('Settings that it gives to apt as well, NAME=VALUE.'),
   }),
   z.strictObject({
+    uses: z.literal('verified_files'),
+    folder: repositoryPath.describe('Where the build has put them.'),
+    from: repositoryPath
+      .optional()
+      .describe('Folder of upstream that it stands for, such as boot; the top when not given.'),
+  }),
+  z.strictObject({
     uses: z.literal('sign_off'),
     role: z.literal('release-manager').default('release-manager'),
   }),

@@ -7,6 +7,7 @@ import type {BumpRequest, BumpState} from './bump-state.ts'
 import {
   bumpSteps,
   checkChange,
+  checkWaiversFresh,
   FIRST_KEPT_STEP,
   needsSignOff,
   removeWork,
@@ -17,7 +18,7 @@ import type {BumpEvidence} from './evidence.ts'
 import {bumpPaths, readJournal, removeJournal, writeJournal} from './journal.ts'
 import {type BumpPlan, currentVersion} from './plan.ts'
 import type {Playbook} from './playbook.ts'
-import {earlierBump, hasRemote} from './publish-change.ts'
+import {checkRemoteIs, earlierBump, hasRemote} from './publish-change.ts'
 import {filesAt, loadBase, refAt, removeRef} from './repository.ts'
 import {evidenceOf, planOf, type StepContext} from './step-context.ts'
 
@@ -81,6 +82,7 @@ export async function resumeBump(item: string, context: StepContext): Promise<Bu
           hint: `rel bump abort ${item}, then bump it again`,
         },
       )
+    checkWaiversFresh(state, context.world.now)
     return finish(state, context)
   })
 }
@@ -188,7 +190,10 @@ async function begin(request: BumpRequest, context: StepContext): Promise<BumpSt
 /** A pull request that cannot be opened is told before anything is fetched, not after the push. */
 async function checkForge({options}: BumpRequest, {playbook, world}: StepContext): Promise<void> {
   if (!options.push || world.pullRequests === undefined) return
-  if (await hasRemote(world.git, playbook.change.remote)) await world.pullRequests.checkAccess()
+  const {remote, forge} = playbook.change
+  if (!(await hasRemote(world.git, remote))) return
+  if (forge !== undefined) await checkRemoteIs(world.git, remote, forge.repository)
+  await world.pullRequests.checkAccess()
 }
 
 function digestOf(playbook: Playbook): string {

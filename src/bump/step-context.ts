@@ -36,7 +36,12 @@ export async function planOf(
   if (verified === undefined) throw outOfOrder('plan')
   const paths = [...playbook.pins.map(({file}) => file), LOCK_FILE]
   const files = await filesAt(world.git, state.base.tree, paths)
-  const facts = {playbook, assignments, options, files, verified, artifacts, now: madeAt}
+  const {waivers = [], hardwareEvidence} = state
+  const proofs = {
+    ...(waivers.length === 0 ? {} : {waivers: waivers.map(({envelope}) => envelope)}),
+    ...(hardwareEvidence === undefined ? {} : {hardwareEvidence}),
+  }
+  const facts = {playbook, assignments, options, files, verified, artifacts, proofs, now: madeAt}
   return {plan: planBump(facts), before: files}
 }
 

@@ -1,10 +1,12 @@
 import {RelError} from '../system/error.ts'
 import type {Git} from '../system/git.ts'
+import type {Trust} from '../trust/trust-source.ts'
 import type {Drift, Upstream} from '../upstream/upstream.ts'
 import {type LastAudit, readAudits, writeAudits} from './audit-log.ts'
 import {LOCK_FILE, type Lock, type LockEntry, parseLock} from './lock-file.ts'
 import {type CurrentPin, currentPins, currentVersion} from './plan.ts'
 import type {Playbook} from './playbook.ts'
+import {proofDrifts} from './proof-drifts.ts'
 import {filesAt, headCommit} from './repository.ts'
 
 /** Opens the upstream of a playbook; refuses what is not configured. */
@@ -75,19 +77,24 @@ export type AuditRow = {
   readonly problem?: {readonly code: string; readonly message: string}
 }
 
+/** When, and whose signatures under waivers and evidence count: asked only where there are some. */
+export type AuditTerms = {readonly now: number; readonly trust: () => Promise<Trust>}
+
 /**
- * Compares every pin with its lock and with upstream now. A pin without a lock, and an upstream
+ * Compares every pin with its lock and with upstream now, and asks whether what no gate could see is
+ * still vouched for. A pin without a lock, and an upstream
  * that does not answer, are unknown: never unchanged.
  */
 export async function auditItems(
   git: Git,
   playbooks: readonly Playbook[],
   open: OpenUpstream,
-  now: number,
+  {now, trust}: AuditTerms,
 ): Promise<readonly AuditRow[]> {
   const lock = await loadLock(git)
   const rows: AuditRow[] = []
-  for (const playbook of playbooks) rows.push(await auditItem(git, playbook, lock, open))
+  for (const playbook of playbooks)
+    rows.push(await auditItem(git, playbook, lock, open, {now, trust}))
   writeAudits(git, new Map(rows.map(({item, verdict}) => [item, {at: now, verdict}])))
   return rows
 }
@@ -97,6 +104,7 @@ async function auditItem(
   playbook: Playbook,
   lock: Lock,
   open: OpenUpstream,
+  terms: AuditTerms,
 ): Promise<AuditRow> {
   const {item} = playbook
   const entry = lock.get(item)
@@ -109,7 +117,10 @@ async function auditItem(
       const drift = {subject: item, code: 'pin_drift', seen: current, wanted: entry.version}
       return {item, current, verdict: 'drifted', drifts: [drift]}
     }
-    const drifts = await (await open(playbook, entry)).audit(current, entry.upstream)
+    const drifts = [
+      ...(await proofDrifts(playbook, entry, terms)),
+      ...(await (await open(playbook, entry)).audit(current, entry.upstream)),
+    ]
     return {item, current, verdict: drifts.length === 0 ? 'unchanged' : 'drifted', drifts}
   } catch (error) {
     if (!(error instanceof RelError)) throw error

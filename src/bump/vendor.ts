@@ -1,11 +1,13 @@
 import {createHash} from 'node:crypto'
-import {createReadStream, realpathSync} from 'node:fs'
+import {copyFileSync, createReadStream, mkdirSync, mkdtempSync, realpathSync, rmSync} from 'node:fs'
+import {tmpdir} from 'node:os'
 import {basename, dirname, join, relative} from 'node:path'
 import {EvidenceLog} from '../gates/evidence-log.ts'
 import {badEnd} from '../gates/run-logged.ts'
 import {findProgram, runProgram} from '../gates/run-program.ts'
 import {RelError} from '../system/error.ts'
 import {fileError, statIfThere} from '../system/files.ts'
+import {trackLeftover} from '../system/leftovers.ts'
 import type {VerifiedAsset} from '../upstream/upstream.ts'
 import type {LockEntry} from './lock-file.ts'
 import type {Playbook} from './playbook.ts'
@@ -25,21 +27,23 @@ const MAX_LOG_BYTES = 64 * 1024 * 1024
 
 /**
  * Runs a playbook's vendoring commands in a checkout and gives the digests of what they leave. The
- * commands get REL_ITEM, REL_VERSION and, per verified asset, REL_ASSET_ARCH; no token, nothing
- * else of the caller's environment. Refuses with vendor_failed, tool_missing.
+ * commands get REL_ITEM, REL_VERSION and, per verified asset, REL_ASSET_ARCH, or REL_ASSETS for those
+ * without an architecture; no token, nothing else of the caller's environment. Refuses with vendor_failed, tool_missing.
  */
 export async function vendor(vendoring: Vendoring): Promise<LockEntry['artifacts']> {
   const {playbook, folder, version, assets, log} = vendoring
   if (playbook.vendor === undefined) return []
   const {PATH = '/usr/bin:/bin', HOME = '/'} = process.env
   const versions = {REL_ITEM: playbook.item, REL_VERSION: version}
-  const env = {PATH, HOME, ...versions, ...assetVariables(assets)}
+  const staged = stageAssets(assets)
+  const env = {PATH, HOME, ...versions, ...assetVariables(assets), ...staged.env}
   const said = new EvidenceLog(dirname(log), basename(log), MAX_LOG_BYTES)
   try {
     for (const argv of playbook.vendor.run)
       await runCommand(argv, {cwd: folder, env, timeoutSecs: playbook.vendor.timeout_secs}, said)
   } finally {
     said.close()
+    staged.remove()
   }
   return artifactsIn(folder, playbook.vendor.artifacts)
 }
@@ -76,13 +80,42 @@ async function runCommand(
   })
 }
 
-/** REL_ASSET_AMD64 and so on: where the verified files are. */
+/** REL_ASSET_AMD64 and so on: where the verified files are that have an architecture. */
 export function assetVariables(assets: readonly VerifiedAsset[]): Record<string, string> {
   return Object.fromEntries(
-    assets.map(({arch, path}) => {
+    assets.filter(hasArch).map(({arch, path}) => {
       return [`REL_ASSET_${arch.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')}`, path]
     }),
   )
+}
+
+function hasArch({arch}: VerifiedAsset): boolean {
+  return arch !== 'any'
+}
+
+/** REL_ASSETS: a folder with copies of the files that have none, each under its name. */
+function stageAssets(assets: readonly VerifiedAsset[]): {
+  readonly env: Readonly<Record<string, string>>
+  remove(): void
+} {
+  const named = assets.filter((asset) => !hasArch(asset))
+  if (named.length === 0) return {env: {}, remove: () => {}}
+  const folder = mkdtempSync(join(tmpdir(), 'rel-assets-'))
+  const forget = trackLeftover(folder)
+  for (const {name, path} of named) {
+    const copy = join(folder, name)
+    try {
+      mkdirSync(dirname(copy), {recursive: true})
+      copyFileSync(path, copy)
+    } catch (error) {
+      throw fileError(error, copy, 'write')
+    }
+  }
+  const remove = () => {
+    rmSync(folder, {recursive: true, force: true})
+    forget()
+  }
+  return {env: {REL_ASSETS: folder}, remove}
 }
 
 /** A link must not make a digest of something outside of the checkout. */

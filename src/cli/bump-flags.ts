@@ -9,10 +9,11 @@ export const worldFlags = {
     helpValue: 'KEY',
     summary: 'Sign the change off with this key: a name from rel keys list, a file, or a signer.',
   }),
-  'hardware-log': Flags.string({
+  'hardware-evidence': Flags.string({
     helpGroup: 'SIGN-OFF',
     helpValue: 'FILE',
-    summary: 'Log of a run on hardware, for what no gate here can prove.',
+    summary:
+      'Signed evidence of a run on hardware (rel smoke hardware), for what no gate can prove.',
   }),
   ...keyFileFlags,
   ...trustFlags,
@@ -61,7 +62,7 @@ export const bumpFlags = {
     helpGroup: 'SIGN-OFF',
     helpValue: 'GATE=REASON',
     multiple: true,
-    summary: 'Let a gate pass that could not prove its point; needs --sign-off.',
+    summary: 'Let a gate pass for 90 days that could not prove its point; needs --sign-off.',
   }),
   ...worldFlags,
 }
@@ -69,7 +70,7 @@ export const bumpFlags = {
 export type WorldFlagValues = KeyFileFlagValues &
   TrustFlagValues & {
     readonly 'sign-off'?: string | undefined
-    readonly 'hardware-log'?: string | undefined
+    readonly 'hardware-evidence'?: string | undefined
     readonly record?: string | undefined
     readonly replay?: string | undefined
     readonly json?: boolean | undefined

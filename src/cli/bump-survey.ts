@@ -10,6 +10,7 @@ import {openGit} from '../system/git.ts'
 import type {JsonObject} from '../system/json.ts'
 import type {Outcome} from './base-command.ts'
 import {upstreamWorld} from './bump-world.ts'
+import {type TrustFlagValues, trustSourceFromFlags} from './trust-flags.ts'
 
 /** `rel bump list`: every item, where its pin is, what is newest; what cannot be asked is said. */
 export async function listItems({offline}: {readonly offline: boolean}): Promise<Outcome> {
@@ -87,11 +88,17 @@ function day(secs: number): string {
 }
 
 /** `rel bump audit [ITEM]`: is every pin still what was verified; drift fails, so does not knowing. */
-export async function auditPins(item: string | undefined): Promise<Outcome> {
+export async function auditPins(
+  item: string | undefined,
+  flags: TrustFlagValues,
+): Promise<Outcome> {
   const git = await openGit(process.cwd())
   const playbooks = loadPlaybooks(git.root)
   const chosen = item === undefined ? playbooks : [playbookOf(playbooks, item)]
-  const rows = await auditItems(git, chosen, opener(), systemTime())
+  const rows = await auditItems(git, chosen, opener(), {
+    now: systemTime(),
+    trust: () => trustSourceFromFlags(flags, process.env, 'release-manager'),
+  })
   const failure = failureOf(rows)
   return {
     result: {items: rows.map(auditJson)},

@@ -6,6 +6,7 @@ import {type CodeInfo, exitCodes} from './codes/code.ts'
 import {gatesCodes} from './codes/gates.ts'
 import {jsonCodes} from './codes/json.ts'
 import {keysCodes} from './codes/keys.ts'
+import {proofsCodes} from './codes/proofs.ts'
 import {sigstoreCodes} from './codes/sigstore.ts'
 import {trustCodes} from './codes/trust.ts'
 import {upstreamCodes} from './codes/upstream.ts'
@@ -21,7 +22,7 @@ export const codeAreas = {
   sigstore: sigstoreCodes,
   upstream: upstreamCodes,
   gates: gatesCodes,
-  bump: bumpCodes,
+  bump: {...bumpCodes, ...proofsCodes},
 } as const
 
 export const codes = {
@@ -35,6 +36,7 @@ export const codes = {
   ...upstreamCodes,
   ...gatesCodes,
   ...bumpCodes,
+  ...proofsCodes,
 } as const
 
 /** The closed union of everything that can go wrong; the same in CLI, JSON, panel, device and docs. */

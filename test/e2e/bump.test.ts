@@ -463,7 +463,11 @@ test('a waiver needs a sign-off, which covers it', async () => {
     assert.is((statement as {new: string}).new, 'v3.3.5')
     return {by: 'anna', keyId: 'k', evidenceSha256: 'e', signature: 's', envelope: {}}
   }
-  const state = await startBump(waived, {...all.context, world: {...world, signOff}})
+  const signWaiver = async (waiver: object) => {
+    return {by: 'anna', envelope: {waiver: {...waiver}, signatures: []}}
+  }
+  const signing = {...world, signOff, signWaiver}
+  const state = await startBump(waived, {...all.context, world: signing})
   assert.equal(
     state.gates.map(({gate}) => gate),
     ['command', 'sign_off'],

@@ -93,11 +93,11 @@ function suite(releases: readonly RealFirmware[]): void {
       const commit = repository.git('rev-parse', `${first.version}^{commit}`)
       assert.is(candidate.commit, commit)
       const locked = lock as {
-        files: {path: string; blob: string; sha256: string}[]
+        assets: {name: string; blob: string; sha256: string}[]
         builds: {path: string; hash: string; variant: string; built_at: number}[]
       }
-      for (const {path, blob} of locked.files)
-        assert.is(blob, repository.git('rev-parse', `${commit}:${path}`), path)
+      for (const {name, blob} of locked.assets)
+        assert.is(blob, repository.git('rev-parse', `${commit}:${name}`), name)
       for (const file of first.files) {
         const asset = assets.find(({name}) => name === `boot/${basename(file)}`)
         assert.ok(readFileSync(asset?.path ?? '').equals(readFileSync(file)), file)
@@ -121,7 +121,7 @@ function suite(releases: readonly RealFirmware[]): void {
       const [build] = (lock as {builds: {hash: string; built_at: number; branch: string}[]}).builds
       assert.is(build?.hash, '86ccc427f35fdc604edc511881cdf579df945fb4')
       assert.is(build?.built_at, Date.UTC(2024, 3, 17, 17, 27, 9) / 1000)
-      const [file] = (lock as {files: {path: string; sha256: string}[]}).files
+      const [file] = (lock as {assets: {sha256: string}[]}).assets
       assert.is(file?.sha256, 'badf4cd8822d1b85ad56ddb9e32e9b4220c88099c8cc0c3e70ae77190571c8ef')
       assert.ok(facts.some(({detail}) => detail.startsWith('annotated tag')))
     })

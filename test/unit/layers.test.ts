@@ -51,6 +51,7 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'command-gate',
     'run-check',
     'run-program',
+    'verified-files',
   ],
   trust: [
     'anchor-store',

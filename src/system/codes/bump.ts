@@ -105,7 +105,8 @@ export const bumpCodes = {
   git_no_commit: {
     exit: 'usage',
     title: 'the repository has no commit yet',
-    cause: 'Pins and the lock are read from the current commit, so that what is said of them is true of a state that others can get.',
+    cause:
+      'Pins and the lock are read from the current commit, so that what is said of them is true of a state that others can get.',
     fix: 'Commit the playbooks and the files with the pins: git add . && git commit.',
   },
   git_failed: {
@@ -290,6 +291,13 @@ export const bumpCodes = {
     cause:
       'change.forge.repository is another one, or the token may not read it: forges answer both alike.',
     fix: 'Check the name and the token and run it again; what was pushed already goes on with rel bump resume ITEM.',
+  },
+  forge_repository_mismatch: {
+    exit: 'unauthorised',
+    title: 'the remote is another repository than the forge’s',
+    cause:
+      'change.forge.repository names one repository, the address of change.remote another: the token would be used on a repository that nothing is pushed to.',
+    fix: 'Correct change.forge.repository, or git remote set-url; look at who changed the playbook.',
   },
   pull_request_refused: {
     exit: 'conflict',

@@ -12,7 +12,7 @@ export type LockedBuild = {
 }
 
 /** start4.elf goes with fixup4.dat of its folder, start4x.elf with fixup4x.dat; undefined for others. */
-export function partnerOf(path: string): string | undefined {
+function partnerOf(path: string): string | undefined {
   const [, folder = '', kind, variant = '', suffix] =
     /^(.*\/)?(start|fixup)([0-9a-z_]*)\.(elf|dat)$/.exec(path) ?? []
   if (kind === 'start' && suffix === 'elf') return `${folder}fixup${variant}.dat`

@@ -11,9 +11,10 @@ const lockSchema = z.object({
   commit: objectId,
   tag_object: objectId.optional(),
   tree: objectId,
-  files: z.array(
+  assets: z.array(
     z.object({
-      path: z.string(),
+      name: z.string(),
+      arch: z.literal('any'),
       blob: objectId,
       sha256: z.string().regex(/^[0-9a-f]{64}$/),
       size: z.number(),

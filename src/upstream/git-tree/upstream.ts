@@ -120,12 +120,12 @@ class GitTreeUpstream implements Upstream {
     const commit = await this.#commit(target.commit)
     const {files} = await this.#walk(commit.tree.sha)
     const now = new Map(files.map(({path, blob}) => [path, blob]))
-    return locked.files
-      .filter(({path, blob}) => now.get(path) !== blob)
-      .map(({path, blob}) => {
-        const seen = now.get(path)
+    return locked.assets
+      .filter(({name, blob}) => now.get(name) !== blob)
+      .map(({name, blob}) => {
+        const seen = now.get(name)
         const code = seen === undefined ? 'asset_gone' : 'asset_replaced'
-        return {subject: path, code, seen: seen ?? 'nothing', wanted: blob}
+        return {subject: name, code, seen: seen ?? 'nothing', wanted: blob}
       })
   }
 
@@ -172,7 +172,7 @@ class GitTreeUpstream implements Upstream {
   /** The bytes of a file, hashed as git does. The cache is used where the lock knows the blob. */
   async #fetch(commit: string, file: WantedFile): Promise<Fetched> {
     const {path, blob, size} = file
-    const sha256 = this.#pinned?.lock.files.find((it) => it.blob === blob)?.sha256
+    const sha256 = this.#pinned?.lock.assets.find((it) => it.blob === blob)?.sha256
     const {raw_url: raw, repository} = this.#config
     const url = `${raw.replace(/\/+$/, '')}/${repository}/${commit}/${path}`
     // one byte more than wanted: a longer file is told apart from one that is cut off
@@ -190,7 +190,10 @@ class GitTreeUpstream implements Upstream {
 
   #checkPairs(files: readonly WantedFile[]): readonly Fact[] {
     if (this.#config.firmware === undefined) return []
-    const pairs = checkPairs(files, this.#pinned?.lock.files)
+    const pairs = checkPairs(
+      files,
+      this.#pinned?.lock.assets.map(({name, blob}) => ({path: name, blob})),
+    )
     const by = `tree of ${this.#config.repository}`
     return pairs.map(([start, fixup]) => ({
       ...{subject: `${start} and ${fixup}`, check: 'pair of one commit', by, level: 'L1'},
@@ -290,7 +293,9 @@ class GitTreeUpstream implements Upstream {
       repository: this.#config.repository,
       ...{tag, commit, tree: tree.sha},
       ...(tagObject === undefined ? {} : {tag_object: tagObject}),
-      files: files.map(({path, blob, sha256, size}) => ({path, blob, sha256, size})),
+      assets: files.map(({path: name, blob, sha256, size}) => {
+        return {name, arch: 'any', blob, sha256, size}
+      }),
       builds: builds.map(({path, build: {hash, builtAt, branch, variant}}) => {
         return {path, hash, built_at: builtAt, branch, variant}
       }),
@@ -307,7 +312,7 @@ function checkUnmoved(tag: string, wanted: string | undefined, seen: string): vo
 /** Whether an earlier audit knows the same files. Refuses with second_origin_disagrees. */
 function checkEarlier(files: readonly Fetched[], earlier: GitTreeLock | undefined): boolean {
   if (earlier === undefined) return false
-  const known = new Map(earlier.files.map(({path, sha256}) => [path, sha256]))
+  const known = new Map(earlier.assets.map(({name, sha256}) => [name, sha256]))
   for (const {path, sha256} of files) {
     const before = known.get(path)
     if (before !== undefined && before !== sha256)
