@@ -54,6 +54,29 @@ export async function hasRemote(git: Git, remote: string): Promise<boolean> {
 }
 
 /**
+ * That a remote is the repository (owner/name) in which a playbook wants its pull request: the
+ * token is for that one, and a playbook must not have it used on another. An address without a
+ * host, such as a folder, says nothing. Refuses with forge_repository_mismatch.
+ */
+export async function checkRemoteIs(git: Git, remote: string, repository: string): Promise<void> {
+  const urls = await git.text(['remote', 'get-url', '--push', '--all', '--', remote])
+  const paths = urls.split('\n').flatMap((url) => pathOnHost(url) ?? [])
+  const wanted = `/${repository}`.toLowerCase()
+  if (paths.every((path) => `/${path}`.toLowerCase().endsWith(wanted))) return
+  const seen = paths.map((path) => JSON.stringify(path.slice(0, 200))).join(', ')
+  throw new RelError('forge_repository_mismatch', `${remote} is ${seen}, want ${repository}`)
+}
+
+/** owner/name of `https://host/owner/name.git` and `git@host:owner/name`; undefined without a host. */
+function pathOnHost(url: string): string | undefined {
+  const [, path] =
+    /^(?:https?|ssh|git):\/\/[^/]+\/+(.*)$/.exec(url) ??
+    /^(?![./~])[^/:]+:(?!\/\/)(.*)$/.exec(url) ??
+    []
+  return path?.replace(/\/+$/, '').replace(/\.git$/, '')
+}
+
+/**
  * Pushes the commit to the branch on the remote, and replaces there only what it has seen: nothing,
  * or an earlier bump of the item. Refuses with branch_taken, push_refused, push_failed.
  */

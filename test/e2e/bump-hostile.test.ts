@@ -3,6 +3,7 @@ import {writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
+import {checkRemoteIs} from '../../src/bump/publish-change.ts'
 import {resumeBump, startBump} from '../../src/bump/run-bump.ts'
 import type {BumpWorld} from '../../src/bump/world.ts'
 import {gitEnv, personalState} from '../support/bump/repository.ts'
@@ -77,6 +78,35 @@ test('the pull request says which vendored files are none of the verified ones',
   await startBump(request(), taken.context)
   const others = taken.forge.open.get(BRANCH)?.evidence.warnings.join()
   assert.not.match(others ?? '', /none of the verified files/)
+})
+
+const addresses: readonly (readonly [url: string, isRight: boolean])[] = [
+  ['https://forge.example/fleet/os.git', true],
+  ['https://ada:secret@forge.example:8443/git/Fleet/OS/', true],
+  ['git@forge.example:fleet/os.git', true],
+  ['ssh://git@forge.example:22/fleet/os', true],
+  ['/srv/git/anything.git', true],
+  ['https://forge.example/evil/os.git', false],
+  ['https://forge.example/evilfleet/os.git', false],
+  ['git@forge.example:fleet/os-deploy.git', false],
+]
+for (const [url, isRight] of addresses)
+  test(`the remote ${url} is ${isRight ? 'taken' : 'refused'} for fleet/os`, async () => {
+    const {repository, context} = await sample()
+    repository.git('remote', 'set-url', 'origin', url)
+    const checked = () => checkRemoteIs(context.world.git, 'origin', 'fleet/os')
+    if (isRight) await checked()
+    else assert.not.match((await rejectsCode(checked, 'forge_repository_mismatch')).message, /ada/)
+  })
+
+test('a playbook cannot have the token used on a repository that is not pushed to', async () => {
+  const {repository} = await sample()
+  const forge = '  forge: {kind: github, repository: fleet/deploy}'
+  const named = traefikPlaybook.replace('  labels: [bump]', forge)
+  repository.git('remote', 'set-url', 'origin', 'https://forge.example/fleet/os.git')
+  const {context, upstream} = await sampleIn(repository, {}, named)
+  await rejectsCode(() => startBump(request(), context), 'forge_repository_mismatch')
+  assert.equal(upstream.calls, [])
 })
 
 test('a branch that somebody has dated ahead dates neither lock nor waivers', async () => {
