@@ -82,7 +82,8 @@ async function identify(state: BumpState, {playbook, world}: StepContext) {
   const {assignments, old, options, item} = state
   const move = {item, old, new: assignments.NEW}
   if (options.lockOnly === true) {
-    checkLockOnly(move, await lockedEntry(world.git, item))
+    const locked = await lockedEntry(world.git, item)
+    checkLockOnly(move, locked, isRenewal(playbook, locked, world.hardwareEvidence))
     return {candidate: await world.upstream.find(old)}
   }
   // the same version is refused without asking
@@ -91,6 +92,19 @@ async function identify(state: BumpState, {playbook, world}: StepContext) {
   checkMove(move, world.upstream.compare(move.new, old), options)
   checkAge(playbook, candidate, state.started)
   return {candidate}
+}
+
+/** A waiver ends, and evidence may be missing or come later: then a locked version is locked again. */
+function isRenewal(
+  {gates}: Playbook,
+  locked: LockEntry | undefined,
+  given: JsonObject | undefined,
+): boolean {
+  if ((locked?.waivers?.length ?? 0) > 0) return true
+  if (!gates.some(({uses}) => uses === 'hardware_evidence')) return false
+  const known = locked?.hardwareEvidence
+  if (known === undefined || given === undefined) return known === undefined
+  return canonicalJson(known) !== canonicalJson(given)
 }
 
 async function verify(state: BumpState, {playbook, world}: StepContext) {

@@ -94,18 +94,17 @@ export function checkMove(
 
 /**
  * Whether the pinned version may be locked as it is. Refuses with usage_invalid another version, and
- * with version_same one that is locked.
+ * with version_same one that is locked, unless what stands for a run on hardware is renewed.
  */
 export function checkLockOnly(
   {item, old, new: next}: {readonly item: string; readonly old: string; readonly new: string},
   locked: LockEntry | undefined,
+  isRenewal: boolean,
 ): void {
   if (old !== next)
     throw new RelError('usage_invalid', `--lock locks ${old}, which ${item} is at, and no other`, {
       hint: `rel bump ${item} --lock, or rel bump ${item} NEW=${next}`,
     })
-  // a waiver ends: evidence or another one takes its place without a new version
-  const isRenewal = (locked?.waivers?.length ?? 0) > 0
   if (locked?.version === old && !isRenewal)
     throw new RelError('version_same', `${LOCK_FILE} has ${item} ${old} already`, {
       hint: `rel bump audit ${item}`,

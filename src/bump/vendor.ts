@@ -1,6 +1,5 @@
 import {createHash} from 'node:crypto'
 import {copyFileSync, createReadStream, mkdirSync, mkdtempSync, realpathSync, rmSync} from 'node:fs'
-import {tmpdir} from 'node:os'
 import {basename, dirname, join, relative} from 'node:path'
 import {EvidenceLog} from '../gates/evidence-log.ts'
 import {badEnd} from '../gates/run-logged.ts'
@@ -35,7 +34,7 @@ export async function vendor(vendoring: Vendoring): Promise<LockEntry['artifacts
   if (playbook.vendor === undefined) return []
   const {PATH = '/usr/bin:/bin', HOME = '/'} = process.env
   const versions = {REL_ITEM: playbook.item, REL_VERSION: version}
-  const staged = stageAssets(assets)
+  const staged = stageAssets(assets, dirname(log))
   const env = {PATH, HOME, ...versions, ...assetVariables(assets), ...staged.env}
   const said = new EvidenceLog(dirname(log), basename(log), MAX_LOG_BYTES)
   try {
@@ -94,13 +93,14 @@ function hasArch({arch}: VerifiedAsset): boolean {
 }
 
 /** REL_ASSETS: a folder with copies of the files that have none, each under its name. */
-function stageAssets(assets: readonly VerifiedAsset[]): {
-  readonly env: Readonly<Record<string, string>>
-  remove(): void
-} {
+function stageAssets(
+  assets: readonly VerifiedAsset[],
+  scratch: string,
+): {readonly env: Readonly<Record<string, string>>; remove(): void} {
   const named = assets.filter((asset) => !hasArch(asset))
   if (named.length === 0) return {env: {}, remove: () => {}}
-  const folder = mkdtempSync(join(tmpdir(), 'rel-assets-'))
+  mkdirSync(scratch, {recursive: true})
+  const folder = mkdtempSync(join(scratch, 'assets-'))
   const forget = trackLeftover(folder)
   for (const {name, path} of named) {
     const copy = join(folder, name)

@@ -108,7 +108,7 @@ test('an expired waiver makes room for evidence or another waiver, without a new
   await startBump(lock, context)
   merge(repository)
   assert.equal((await auditAt(repository, later)).verdict, 'unchanged')
-  const hardwareEvidence = await evidence({}, repository)
+  const hardwareEvidence = await evidence({})
   const proved = await stage(repository, {now: later, hardwareEvidence})
   const plain = request('v3.3.5', {lockOnly: true})
   await startBump(plain, proved.context)
@@ -123,7 +123,7 @@ test('an expired waiver makes room for evidence or another waiver, without a new
 const NAME = 'traefik_v3.3.5_linux_amd64.tar.gz'
 const SHA256 = sha256Hex('binary of v3.3.5\n')
 
-async function evidence(change: object, _of?: SampleRepository, signer = ada): Promise<JsonObject> {
+async function evidence(change: object, signer = ada): Promise<JsonObject> {
   const statement = {
     ...{item: 'traefik', version: 'v3.3.5', about: 'boot_loader', board: 'Pi 4 B Rev 1.5'},
     files: [{name: NAME, sha256: SHA256}],
@@ -154,6 +154,12 @@ test('evidence of a run on hardware passes, is named in the report, and is check
   repository.write('rel.lock.json', JSON.stringify(lock))
   repository.commit('test: nobody ran it')
   assert.equal((await auditAt(repository, NOW)).codes, ['gate_needs_evidence'])
+  repository.git('push', '-q', 'origin', 'develop')
+  const given = await evidence({board: 'Pi 400'})
+  const again = await stage(repository, {hardwareEvidence: given})
+  await startBump(request('v3.3.5', {lockOnly: true}), again.context)
+  merge(repository)
+  assert.is((await auditAt(repository, NOW)).verdict, 'unchanged')
 })
 
 const other = {name: NAME, sha256: 'b'.repeat(64)}
@@ -169,7 +175,7 @@ const wrongEvidence: readonly (readonly [string, () => Promise<JsonObject>, Erro
   ['escapes in the board', () => evidence({board: '\x1b[2J'}), 'evidence_invalid'],
   ['one word too many', () => evidence({passed: true}), 'evidence_invalid'],
   ['no envelope', async () => ({board: 'Pi'}), 'evidence_invalid'],
-  ['somebody else’s signature', () => evidence({}, undefined, mallory), 'key_unknown'],
+  ['somebody else’s signature', () => evidence({}, mallory), 'key_unknown'],
   ['no signature', async () => ({...(await evidence({})), signatures: []}), 'signature_missing'],
   [
     'a board that was changed after signing',
