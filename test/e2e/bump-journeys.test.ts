@@ -155,7 +155,11 @@ const unshare = spawnSync('unshare', ['-rn', 'true']).status === 0 ? ['unshare',
 test('a recorded bump is replayed with sockets blocked: the same commit, the same text, no push', async () => {
   const tape = join(temporaryFolder(), 'tape')
   const kept = {root: '', commit: '', body: '', env: {}}
-  await inForgeSetting(async ({repository, forge, withToken}) => {
+  const ran = join(temporaryFolder(), 'ran')
+  await inForgeSetting(async (setting) => {
+    const {repository, forge, withToken} = setting
+    const run = ['sh', '-c', `echo once >> '${ran}'`]
+    withPlaybook(setting, {gates: [{uses: 'command', name: 'leaves a mark', run}]})
     const recorded = resultOf(await withToken([...bump, '--record', tape]))
     const {number} = recorded.pull_request as {number: number}
     const {PATH: _, HOME: __, ...identity} = gitEnv
@@ -188,6 +192,12 @@ test('a recorded bump is replayed with sockets blocked: the same commit, the sam
   const result = resultOf(await replay(...bump))
   assert.is(result.commit, kept.commit)
   assert.is(result.pushed, false)
+  assert.equal(
+    (result.gates as {gate: string; verdict: string}[]).map((it) => [it.gate, it.verdict]),
+    [['leaves a mark', 'passed']],
+  )
+  assert.match(kept.body, /\*\*passed\*\* `leaves a mark`/)
+  assert.is(readFileSync(ran, 'utf8'), 'once\n', 'a replay runs no gate')
   assert.is(readFileSync(join(String(result.evidence), 'pull-request.md'), 'utf8'), kept.body)
   assert.is(git('ls-remote', 'origin', `refs/heads/${BRANCH}`), '')
   assert.is(git('rev-parse', BRANCH).trim(), kept.commit)
