@@ -24,7 +24,11 @@ import {
   type SampleRepository,
   sampleRepository,
 } from '../support/bump/repository.ts'
-import {inTraefikSetting, type TraefikSetting} from '../support/bump/traefik-setting.ts'
+import {
+  inTraefikSetting,
+  type TraefikSetting,
+  withPlaybook,
+} from '../support/bump/traefik-setting.ts'
 import {printingProgram} from '../support/elf-program.ts'
 import {amd64, arm64, checksums, replaceAsset} from '../support/github/traefik-mutations.ts'
 import {sums, tarGz, traefikArchive} from '../support/github/upstream-releases.ts'
@@ -58,14 +62,6 @@ function stateOf(repository: SampleRepository): object {
 
 function errorOf(ran: Ran): {code?: string; message?: string} {
   return (JSON.parse(ran.stdout) as {error?: {code: string; message: string}}).error ?? {}
-}
-
-/** The playbook with some keys changed, committed and pushed. */
-function withPlaybook({repository}: TraefikSetting, change: object): void {
-  const path = 'playbooks/traefik.yaml'
-  repository.write(path, stringify({...parse(repository.read(path)), ...change}))
-  repository.commit('chore: the playbook')
-  repository.git('push', '--quiet', 'origin', 'develop')
 }
 
 function withFile({repository}: TraefikSetting, path: string, content: string | Buffer): void {

@@ -12,10 +12,14 @@ import {dirname, join} from 'node:path'
 import {setTimeout as later} from 'node:timers/promises'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
-import {parse, stringify} from 'yaml'
+import {parse} from 'yaml'
 import {builtPackage} from '../support/built.ts'
 import {gitEnv, personalState} from '../support/bump/repository.ts'
-import {inTraefikSetting, type TraefikSetting} from '../support/bump/traefik-setting.ts'
+import {
+  inTraefikSetting,
+  type TraefikSetting,
+  withPlaybook,
+} from '../support/bump/traefik-setting.ts'
 import {type FakeGitHub, startFakeGitHub} from '../support/github/fake-github.ts'
 import {amd64, replaceAsset} from '../support/github/traefik-mutations.ts'
 import {needs} from '../support/needs.ts'
@@ -34,13 +38,6 @@ function resultOf(ran: Ran): Record<string, unknown> {
 
 function codeOf({stdout}: Ran): string | undefined {
   return (JSON.parse(stdout) as {error?: {code: string}}).error?.code
-}
-
-function withPlaybook({repository}: TraefikSetting, change: object): void {
-  const path = 'playbooks/traefik.yaml'
-  repository.write(path, stringify({...parse(repository.read(path)), ...change}))
-  repository.commit('chore: the playbook')
-  repository.git('push', '--quiet', 'origin', 'develop')
 }
 
 /** Every path below a folder with its kind, mode, size, time and content. */

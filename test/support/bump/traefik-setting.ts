@@ -1,4 +1,4 @@
-import {stringify} from 'yaml'
+import {parse, stringify} from 'yaml'
 import {type FakeGitHub, startFakeGitHub} from '../github/fake-github.ts'
 import {syntheticTraefik, traefikChangelog} from '../github/upstream-releases.ts'
 import {type Ran, runRel} from '../rel.ts'
@@ -74,4 +74,12 @@ export async function inTraefikSetting(
   } finally {
     await fake.close()
   }
+}
+
+/** The playbook with some keys changed, committed and pushed. */
+export function withPlaybook({repository}: TraefikSetting, change: object): void {
+  const path = 'playbooks/traefik.yaml'
+  repository.write(path, stringify({...parse(repository.read(path)), ...change}))
+  repository.commit('chore: the playbook')
+  repository.git('push', '--quiet', 'origin', 'develop')
 }
