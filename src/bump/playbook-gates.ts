@@ -1,7 +1,7 @@
 import {z} from 'zod'
 import {bootMachines} from '../gates/boot-plan.ts'
 import {untestables} from '../gates/hardware-evidence.ts'
-import {variedSettings} from '../gates/repro-plan.ts'
+import {variedSettings} from '../gates/repro-settings.ts'
 import {repositoryPath} from './playbook-pins.ts'
 
 const command = z.array(z.string().min(1).max(4096)).min(1).max(64)
