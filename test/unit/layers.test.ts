@@ -49,8 +49,10 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'evidence-log',
     'reproducible',
     'command-gate',
+    'marked-processes',
     'run-check',
     'run-program',
+    'sandbox',
     'verified-files',
   ],
   trust: [
