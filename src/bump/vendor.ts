@@ -1,9 +1,12 @@
-import {createHash} from 'node:crypto'
+import {createHash, randomUUID} from 'node:crypto'
 import {copyFileSync, createReadStream, mkdirSync, mkdtempSync, realpathSync, rmSync} from 'node:fs'
+import {tmpdir} from 'node:os'
 import {basename, dirname, join, relative} from 'node:path'
 import {EvidenceLog} from '../gates/evidence-log.ts'
+import {endMarked} from '../gates/marked-processes.ts'
 import {badEnd} from '../gates/run-logged.ts'
 import {findProgram, runProgram} from '../gates/run-program.ts'
+import {closedWords, startedBy} from '../gates/sandbox.ts'
 import {RelError} from '../system/error.ts'
 import {fileError, statIfThere} from '../system/files.ts'
 import {trackLeftover} from '../system/leftovers.ts'
@@ -27,7 +30,8 @@ const MAX_LOG_BYTES = 64 * 1024 * 1024
 /**
  * Runs a playbook's vendoring commands in a checkout and gives the digests of what they leave. The
  * commands get REL_ITEM, REL_VERSION and, per verified asset, REL_ASSET_ARCH, or REL_ASSETS for those
- * without an architecture; no token, nothing else of the caller's environment. Refuses with vendor_failed, tool_missing.
+ * without an architecture; no token, nothing else of the caller's environment. What they leave
+ * running ends with them, or the log says what may not. Refuses with vendor_failed, tool_missing.
  */
 export async function vendor(vendoring: Vendoring): Promise<LockEntry['artifacts']> {
   const {playbook, folder, version, assets, log} = vendoring
@@ -35,12 +39,20 @@ export async function vendor(vendoring: Vendoring): Promise<LockEntry['artifacts
   const {PATH = '/usr/bin:/bin', HOME = '/'} = process.env
   const versions = {REL_ITEM: playbook.item, REL_VERSION: version}
   const staged = stageAssets(assets, dirname(log))
-  const env = {PATH, HOME, ...versions, ...assetVariables(assets), ...staged.env}
+  const run = randomUUID()
+  const env = {PATH, HOME, REL_RUN: run, ...versions, ...assetVariables(assets), ...staged.env}
   const said = new EvidenceLog(dirname(log), basename(log), MAX_LOG_BYTES)
   try {
-    for (const argv of playbook.vendor.run)
-      await runCommand(argv, {cwd: folder, env, timeoutSecs: playbook.vendor.timeout_secs}, said)
+    const {words, caveats} = await closedWords({
+      path: PATH,
+      scratch: tmpdir(),
+      evidence: dirname(log),
+    })
+    for (const caveat of caveats) said.write(`${caveat}\n`)
+    const how = {cwd: folder, env, timeoutSecs: playbook.vendor.timeout_secs, words}
+    for (const argv of playbook.vendor.run) await runCommand(argv, how, said)
   } finally {
+    endMarked('REL_RUN', run)
     said.close()
     staged.remove()
   }
@@ -57,19 +69,22 @@ export async function artifactsIn(
   return found
 }
 
-type Circumstances = Pick<Parameters<typeof runProgram>[0], 'cwd' | 'env' | 'timeoutSecs'>
+type Circumstances = Pick<Parameters<typeof runProgram>[0], 'cwd' | 'env' | 'timeoutSecs'> & {
+  /** What the command is started by. */
+  readonly words: readonly string[]
+}
 
-/** What it leaves running in its session ends with it: nothing may change the files afterwards. */
+/** What it leaves running ends with it: nothing may change the files afterwards. */
 async function runCommand(
   [file = '', ...args]: readonly string[],
-  how: Circumstances,
+  {words, ...how}: Circumstances,
   log: EvidenceLog,
 ): Promise<void> {
   const program = findProgram(file, how.env.PATH ?? '', how.cwd)
   if (program === undefined) throw new RelError('tool_missing', `${file} was not found on PATH`)
   log.write(`$ ${[file, ...args].join(' ')}\n`)
   const onOutput = (_: unknown, bytes: Buffer) => (log.write(bytes) ? undefined : 'flood')
-  const end = await runProgram({...how, argv: [program, ...args], onOutput})
+  const end = await runProgram({...how, argv: startedBy(words, [program, ...args]), onOutput})
   const bad = badEnd(end, how.timeoutSecs)
   if (bad === undefined) return
   const exit = end.end === 'exited' ? {exit_code: end.exitCode} : {}
