@@ -21,12 +21,12 @@ const CHUNK_BYTES = 1 << 18
 
 /**
  * That a build has each verified file byte for byte, and no other firmware beside them: the GPU
- * loads what it finds by name (docs/formats/gates.md). Refuses with files_missing, files_differ,
- * files_unexpected. Throws file_unreadable.
+ * loads what it finds by name (docs/formats/gates.md). Refuses with build_file_missing, build_file_differs,
+ * build_file_unexpected. Throws file_unreadable.
  */
 export function verifiedFiles({gate, folder, files}: FilesSpec): GateResult {
   if (files.length === 0)
-    return refused(gate, {code: 'files_missing', summary: 'no verified file belongs there'})
+    return refused(gate, {code: 'build_file_missing', summary: 'no verified file belongs there'})
   const refusal = firstRefusal(folder, files) ?? unexpected(folder, files)
   if (refusal !== undefined) return refused(gate, refusal)
   const bytes = files.reduce((sum, {size}) => sum + size, 0)
@@ -37,9 +37,9 @@ function firstRefusal(folder: string, files: FilesSpec['files']): Refusal | unde
   for (const {path, sha256, size} of files) {
     const seen = digestOf(join(folder, path), size)
     if (seen === undefined)
-      return {code: 'files_missing', summary: `${path} is not there as a plain file`}
+      return {code: 'build_file_missing', summary: `${path} is not there as a plain file`}
     if (seen !== sha256)
-      return {code: 'files_differ', summary: `${path} is not the verified file: ${seen}`}
+      return {code: 'build_file_differs', summary: `${path} is not the verified file: ${seen}`}
   }
   return undefined
 }
@@ -79,7 +79,7 @@ function unexpected(folder: string, files: FilesSpec['files']): Refusal | undefi
       .map((name) => (inside === '' ? name : `${inside}/${name}`))
       .find((path) => firmware.test(path.split('/').at(-1) ?? '') && !known.has(path))
     if (other !== undefined)
-      return {code: 'files_unexpected', summary: `${other} is none of the verified files`}
+      return {code: 'build_file_unexpected', summary: `${other} is none of the verified files`}
   }
   return undefined
 }

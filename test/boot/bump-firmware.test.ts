@@ -214,9 +214,9 @@ async function suite(releases: readonly RealFirmware[], arm64: Arm64): Promise<v
       (text: string, path = 'initramfs/build.sh') =>
       (code: string) =>
         changed(path, text, () => refused(code, ...move, ...file))
-    await run(swapped)('files_differ')
+    await run(swapped)('build_file_differs')
     const more = swapped.replace('boot/start4.elf', 'boot/start.elf')
-    await run(more)('files_unexpected')
+    await run(more)('build_file_unexpected')
     await run('#!/bin/busybox sh\nexit 1\n', 'initramfs/shell')('boot_panic')
   })
 

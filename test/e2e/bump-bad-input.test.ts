@@ -131,7 +131,7 @@ const refusals: readonly Refusal[] = [
   },
   {
     name: 'an asset that is not uploaded yet',
-    code: 'release_incomplete',
+    code: 'upstream_release_incomplete',
     arrange: ({fake}) => replaceAsset(fake, arm64, {size: 0, state: 'open'}),
   },
   {

@@ -133,7 +133,7 @@ function suite(releases: readonly RealFirmware[]): void {
       const upstream = upstreamOf(fake)
       assert.is((await upstream.latest(first.version))?.version, second.version)
       assert.is(await upstream.latest(second.version), undefined)
-      await rejectsCode(() => upstream.find('stable'), 'version_malformed')
+      await rejectsCode(() => upstream.find('stable'), 'upstream_version_malformed')
       const missing = second.version.replace(/\d\d$/, '30')
       const refusal = await rejectsCode(() => upstream.find(missing), 'release_missing')
       assert.match(refusal.message, second.version)

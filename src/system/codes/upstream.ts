@@ -100,7 +100,7 @@ const httpCodes = {
 
 /** Codes of releases with assets (docs/formats/upstream-github.md). */
 const releaseCodes = {
-  version_malformed: {
+  upstream_version_malformed: {
     exit: 'usage',
     title: 'the version is not written as this project writes it',
     cause:
@@ -113,7 +113,7 @@ const releaseCodes = {
     cause: 'The project has no published release of this tag.',
     fix: 'Check the spelling against the project’s list of releases.',
   },
-  release_incomplete: {
+  upstream_release_incomplete: {
     exit: 'temporary',
     title: 'the release is not complete yet',
     cause:

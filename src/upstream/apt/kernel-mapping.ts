@@ -111,7 +111,7 @@ function imageOf(meta: PackageEntry): Dependency {
 }
 
 /**
- * The kernel of a release, at its highest version. Refuses with version_malformed,
+ * The kernel of a release, at its highest version. Refuses with upstream_version_malformed,
  * apt_package_missing (with the nearest releases), apt_package_contradiction, kernel_abi_mismatch,
  * kernel_modules_mismatch.
  */

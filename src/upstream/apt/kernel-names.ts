@@ -18,21 +18,21 @@ const form =
 
 /**
  * A kernel release: `6.1.0-56-arm64`, `6.12.117+deb12-arm64` and `6.1.0-0.deb11.21-arm64` of Debian,
- * `6.8.0-1062-raspi` of Ubuntu. Refuses with version_malformed.
+ * `6.8.0-1062-raspi` of Ubuntu. Refuses with upstream_version_malformed.
  */
 export function parseKernelRelease(text: string): KernelRelease {
   const [, upstream, number, suffix, flavour] = form.exec(text.slice(0, 100)) ?? []
   const abi = number ?? suffix
   if (text.length > 100 || upstream === undefined || abi === undefined || flavour === undefined)
     throw new RelError(
-      'version_malformed',
+      'upstream_version_malformed',
       `${JSON.stringify(text.slice(0, 60))} is no kernel release such as 6.1.0-56-arm64`,
       {hint: 'write what uname -r prints on the kernel'},
     )
   return {text, upstream, abi, flavour}
 }
 
-/** Numbers by their value, so that ABI 9 is before 31; refuses with version_malformed. */
+/** Numbers by their value, so that ABI 9 is before 31; refuses with upstream_version_malformed. */
 export function compareKernelReleases(a: string, b: string): number {
   const [x, y] = [parseKernelRelease(a), parseKernelRelease(b)]
   return comparePart(x.upstream, y.upstream) || comparePart(x.abi, y.abi)

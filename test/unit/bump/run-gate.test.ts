@@ -116,31 +116,31 @@ const files = ['start4.elf', 'overlays/a.dtbo'].map((name) => {
 const builds: readonly (readonly [string, (folder: string) => void, string | undefined])[] = [
   ['as verified', () => {}, undefined],
   ['with other files beside', (folder) => writeFileSync(join(folder, 'config.txt'), ''), undefined],
-  ['without one', (folder) => rmSync(join(folder, 'start4.elf')), 'files_missing'],
+  ['without one', (folder) => rmSync(join(folder, 'start4.elf')), 'build_file_missing'],
   [
     'without a folder',
     (folder) => rmSync(join(folder, 'overlays'), {recursive: true}),
-    'files_missing',
+    'build_file_missing',
   ],
   [
     'with one changed',
     (folder) => writeFileSync(join(folder, 'start4.elf'), 'made up start5.elf'),
-    'files_differ',
+    'build_file_differs',
   ],
   [
     'with one cut off',
     (folder) => writeFileSync(join(folder, 'start4.elf'), 'made'),
-    'files_differ',
+    'build_file_differs',
   ],
   [
     'with other firmware',
     (folder) => writeFileSync(join(folder, 'start.elf'), ''),
-    'files_unexpected',
+    'build_file_unexpected',
   ],
   [
     'with another overlay',
     (folder) => writeFileSync(join(folder, 'overlays/b.dtbo'), ''),
-    'files_unexpected',
+    'build_file_unexpected',
   ],
   [
     'with a link',
@@ -148,7 +148,7 @@ const builds: readonly (readonly [string, (folder: string) => void, string | und
       rmSync(join(folder, 'start4.elf'))
       symlinkSync('overlays/a.dtbo', join(folder, 'start4.elf'))
     },
-    'files_missing',
+    'build_file_missing',
   ],
 ]
 for (const [name, change, code] of builds)
@@ -171,7 +171,7 @@ for (const [name, change, code] of builds)
 
 test('a build that has no verified file at all is refused', async () => {
   const result = await run({uses: 'verified_files', folder: 'x', from: 'boot'})
-  assert.is(result.code, 'files_missing')
+  assert.is(result.code, 'build_file_missing')
 })
 
 test.run()

@@ -229,8 +229,8 @@ test('no such release: the missing v is named; a tag alone is no release', () =>
     assert.match(absent.message, 'v3.3.5')
     const tagOnly = await rejectsCode(() => traefik(fake).find('v3.3.6'), 'release_missing')
     assert.equal(tagOnly.details?.has_tag, true)
-    await rejectsCode(() => traefik(fake).find('v3.3.5/../../x'), 'version_malformed')
-    await rejectsCode(() => traefik(fake).latest('stable'), 'version_malformed')
+    await rejectsCode(() => traefik(fake).find('v3.3.5/../../x'), 'upstream_version_malformed')
+    await rejectsCode(() => traefik(fake).latest('stable'), 'upstream_version_malformed')
   }))
 
 test('a renamed asset is named with its nearest names; a young release may be incomplete', () =>
@@ -242,7 +242,7 @@ test('a renamed asset is named with its nearest names; a young release may be in
     assert.equal(late.details?.missing, [arm64])
     assert.match(late.message, `nearest: "${renamed}"`)
     const early = () => traefik(fake, {now: APRIL}).find('v3.3.5')
-    const refusal = await rejectsCode(early, 'release_incomplete')
+    const refusal = await rejectsCode(early, 'upstream_release_incomplete')
     assert.match(refusal.message, 'published 14 h ago')
     assert.equal(refusal.details?.missing, [arm64])
   }))
@@ -250,7 +250,7 @@ test('a renamed asset is named with its nearest names; a young release may be in
 test('a file on its way in is not there yet, however old the release', () =>
   withTraefik({}, async (fake) => {
     fake.releases.replaceAsset('traefik/traefik', 'v3.3.5', {name: arm64, state: 'open', size: 0})
-    await rejectsCode(() => traefik(fake).find('v3.3.5'), 'release_incomplete')
+    await rejectsCode(() => traefik(fake).find('v3.3.5'), 'upstream_release_incomplete')
   }))
 
 test('rate limited: temporary, and says when', () =>
@@ -630,7 +630,7 @@ test('like k3s v1.31.3+k3s1 (synthetic): published without its amd64 files', () 
       fake.releases.removeAsset('k3s-io/k3s', 'v1.19.3+k3s3', name)
     const soon = Date.UTC(2020, 10, 13, 8) / 1000
     const find = () => k3s(fake, {now: soon}).find('v1.19.3+k3s3')
-    const refusal = await rejectsCode(find, 'release_incomplete')
+    const refusal = await rejectsCode(find, 'upstream_release_incomplete')
     assert.equal(refusal.details?.missing, [
       'k3s',
       'sha256sum-amd64.txt',
@@ -642,7 +642,7 @@ test('like k3s v1.31.3+k3s1 (synthetic): published without its amd64 files', () 
 test('k3s versions that are none are refused before any request', () =>
   withK3s({}, async (fake) => {
     for (const version of ['stable', 'v1.19.3', 'v1.19.3-k3s3', 'v1.19.3%2Bk3s3'])
-      await rejectsCode(() => k3s(fake).find(version), 'version_malformed')
+      await rejectsCode(() => k3s(fake).find(version), 'upstream_version_malformed')
     assert.is(fake.requests.length, 0)
   }))
 

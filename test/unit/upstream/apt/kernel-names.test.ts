@@ -44,7 +44,7 @@ for (const bad of [
   `6.1.0-56-${'a'.repeat(100)}`,
 ])
   test(`no kernel release: ${JSON.stringify(bad.slice(0, 30))}`, () => {
-    throwsCode(() => parseKernelRelease(bad), 'version_malformed')
+    throwsCode(() => parseKernelRelease(bad), 'upstream_version_malformed')
   })
 
 test('releases sort by numbers', () => {
