@@ -16,7 +16,7 @@ async function main(): Promise<void> {
   const {values, positionals} = parseArgs({
     allowPositionals: true,
     options: {
-      limit: {type: 'string', default: '300'},
+      limit: {type: 'string', default: '900'},
       jobs: {type: 'string', default: String(Math.min(2, availableParallelism()))},
     },
   })

@@ -24,7 +24,7 @@ export function parseAssignments(words: readonly string[], playbook: Playbook): 
   const missing = known.find((key) => !given.has(key) && isRequired(key, playbook))
   if (missing !== undefined)
     throw new RelError('input_required', `${missing}=VALUE is needed to bump ${playbook.item}`, {
-      hint: `Give ${missing}=${playbook.inputs[missing]?.example ?? 'VERSION'}, or see rel bump list.`,
+      hint: `Such as ${missing}=${playbook.inputs[missing]?.example ?? 'VERSION'}; rel bump list shows what is newer.`,
     })
   return Object.fromEntries(given) as Assignments
 }

@@ -5,6 +5,7 @@ import type {BumpState} from './bump-state.ts'
 import type {BumpEvidence, BumpWaiver, RollbackPlan} from './evidence.ts'
 import type {BumpPlan} from './plan.ts'
 import type {Playbook} from './playbook.ts'
+import {readWaiver} from './waiver.ts'
 
 /** A changelog is read to here; nobody reads more in a pull request. */
 const MAX_NOTES = 200_000
@@ -55,13 +56,9 @@ function withoutPaths({gate, verdict, code, summary, caveats, logs}: GateResult)
   return {gate, verdict, ...(code === undefined ? {} : {code}), summary, caveats, logs: named}
 }
 
-/** Waivers stand for as long as the pin does: 90 days, then an audit asks again. */
-const WAIVER_SECS = 90 * 24 * 3600
-
-function waiversOf({options, started, signOff, gates}: BumpState): BumpWaiver[] {
-  return Object.entries(options.waivers)
-    .filter(([gate]) => gates.some((it) => it.gate === gate && it.verdict === 'needs_evidence'))
-    .map(([gate, reason]) => {
-      return {gate, reason, by: signOff?.by ?? 'the sign-off', expires: started + WAIVER_SECS}
-    })
+function waiversOf({waivers = []}: BumpState): BumpWaiver[] {
+  return waivers.map(({envelope, by}) => {
+    const {gate, reason, expires_at: expires} = readWaiver(envelope)
+    return {gate, reason, by, expires}
+  })
 }

@@ -1,4 +1,5 @@
 import type {GateResult} from '../gates/gate.ts'
+import type {JsonObject} from '../system/json.ts'
 import type {Candidate, VerifiedVersion} from '../upstream/upstream.ts'
 import type {Assignments} from './assignments.ts'
 import type {RollbackPlan, SignOff} from './evidence.ts'
@@ -20,9 +21,15 @@ export type BumpRequest = {
 
 /** All that a bump knows so far; the journal is this, so that another process can go on with it. */
 export type BumpState = BumpRequest & {
-  /** Seconds since the epoch: dates of the commit, the lock and the evidence. */
+  /** Seconds since the epoch at which this run began. */
   readonly started: number
+  /** Dates of commit, lock and waivers: those of an earlier run of the same bump, else `started`. */
+  readonly madeAt: number
+  /** Commit of that earlier run. */
+  readonly earlier?: string
   readonly base: Base
+  /** True when what is known comes from a recording: it must not be published as if it were seen. */
+  readonly isReplay?: boolean
   /** SHA-256 of the playbook as it was read. */
   readonly playbookSha256: string
   /** Name of the remote that the branch goes to. */
@@ -33,6 +40,10 @@ export type BumpState = BumpRequest & {
   readonly gates: readonly GateResult[]
   readonly warnings: readonly string[]
   readonly artifacts: LockEntry['artifacts']
+  /** Signed for gates that could not prove their point, with who signed. */
+  readonly waivers?: readonly {readonly envelope: JsonObject; readonly by: string}[]
+  /** A signed run on hardware, as it was given. */
+  readonly hardwareEvidence?: JsonObject
   readonly candidate?: Candidate
   readonly verified?: VerifiedVersion
   /** Tree of the change, hex digits. */

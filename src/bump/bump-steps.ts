@@ -5,16 +5,17 @@ import {RelError} from '../system/error.ts'
 import {readFileLimited, statIfThere, writeFileAtomic} from '../system/files.ts'
 import type {Git} from '../system/git.ts'
 import {sha256Hex} from '../system/hash.ts'
-import type {JsonValue} from '../system/json.ts'
+import type {JsonObject, JsonValue} from '../system/json.ts'
 import {canonicalJson} from '../trust/canonical-json.ts'
 import type {BumpState} from './bump-state.ts'
 import type {BumpEvidence} from './evidence.ts'
 import {bumpPaths} from './journal.ts'
-import {LOCK_FILE} from './lock-file.ts'
+import {LOCK_FILE, type LockEntry} from './lock-file.ts'
 import {
   type BumpPlan,
   checkAge,
   checkLevel,
+  checkLockOnly,
   checkMove,
   checkOnePin,
   type Files,
@@ -42,8 +43,10 @@ import {
   treeOf,
   trialOf,
 } from './step-context.ts'
+import {lockedEntry} from './survey.ts'
 import {rollbackPlan, tryRollback} from './try-rollback.ts'
-import {vendor} from './vendor.ts'
+import {artifactsIn, vendor} from './vendor.ts'
+import {checkWaiverFresh, readWaiver, type Waiver, waiverOf} from './waiver.ts'
 
 /** From here on a refusal keeps what was done, so that `rel bump resume` can go on. */
 export const FIRST_KEPT_STEP = 'branch'
@@ -53,34 +56,55 @@ export function bumpSteps(playbook: Playbook): readonly Step[] {
   return [
     {name: 'identify', text: 'find the release', run: identify},
     {name: 'verify', text: 'verify its integrity', run: verify},
-    {name: 'edit', text: 'edit the pin', run: edit},
-    {name: 'checkout', text: 'check the change out', run: checkout},
-    {name: 'vendor', text: 'vendor the new version', run: vendorNew},
-    {name: 'lock', text: 'lock what was verified', run: lock},
+    {name: 'edit', run: edit},
+    {name: 'checkout', run: checkout},
+    {name: 'waive', run: waive},
+    {name: 'vendor', ...(playbook.vendor && {text: 'vendor the new version'}), run: vendorNew},
+    {name: 'lock', run: lock},
     ...playbook.gates.flatMap((spec, index) => gateSteps(spec, index)),
-    {name: 'clean', text: 'look for other changes', run: checkNothingElse},
+    {name: 'clean', run: checkNothingElse},
     {name: 'rollback', text: 'try the way back', run: tryBack},
-    {name: 'sign-off', text: 'have it signed off', run: signOff},
-    {name: 'commit', text: 'commit', run: commit},
-    {name: 'branch', text: 'set the branch', run: branch},
-    {name: 'tag', text: 'tag', run: tag},
+    {name: 'sign-off', run: signOff},
+    {name: 'commit', run: commit},
+    {name: 'branch', run: branch},
+    {name: 'tag', run: tag},
     {name: 'push', text: 'push', run: push},
-    {name: 'pull-request', text: 'open or update the pull request', run: pullRequest},
-    {name: 'dispatch', text: 'start the workflow', run: dispatch},
+    {
+      name: 'pull-request',
+      ...(playbook.change.forge && {text: 'open or update the pull request'}),
+      run: pullRequest,
+    },
+    {name: 'dispatch', run: dispatch},
   ]
 }
 
 async function identify(state: BumpState, {playbook, world}: StepContext) {
   const {assignments, old, options, item} = state
-  const {NEW} = assignments
-  if (NEW !== old) {
-    const candidate = await world.upstream.find(NEW)
-    checkMove({item, old, new: NEW}, world.upstream.compare(NEW, old), options)
-    checkAge(playbook, candidate, state.started)
-    return {candidate}
+  const move = {item, old, new: assignments.NEW}
+  if (options.lockOnly === true) {
+    const locked = await lockedEntry(world.git, item)
+    checkLockOnly(move, locked, isRenewal(playbook, locked, world.hardwareEvidence))
+    return {candidate: await world.upstream.find(old)}
   }
-  checkMove({item, old, new: NEW}, 0, options)
-  return {}
+  // the same version is refused without asking
+  if (move.new === old) checkMove(move, 0, options)
+  const candidate = await world.upstream.find(move.new)
+  checkMove(move, world.upstream.compare(move.new, old), options)
+  checkAge(playbook, candidate, state.started)
+  return {candidate}
+}
+
+/** A waiver ends, and evidence may be missing or come later: then a locked version is locked again. */
+function isRenewal(
+  {gates}: Playbook,
+  locked: LockEntry | undefined,
+  given: JsonObject | undefined,
+): boolean {
+  if ((locked?.waivers?.length ?? 0) > 0) return true
+  if (!gates.some(({uses}) => uses === 'hardware_evidence')) return false
+  const known = locked?.hardwareEvidence
+  if (known === undefined || given === undefined) return known === undefined
+  return canonicalJson(known) !== canonicalJson(given)
 }
 
 async function verify(state: BumpState, {playbook, world}: StepContext) {
@@ -112,7 +136,7 @@ export async function checkChange(
   const {git} = context.world
   await checkOthers(state, context, before, plan)
   await checkBranch(git, {item: state.item, base: state.base.branch, branch: plan.branch})
-  if (plan.tag !== undefined) await checkTag(git, plan.tag)
+  if (plan.tag !== undefined) await checkTag(git, plan.tag, state.earlier)
 }
 
 async function checkOthers(
@@ -148,7 +172,52 @@ async function vendorNew(state: BumpState, context: StepContext) {
     assets: state.verified?.assets ?? [],
     log: join(paths.evidence, 'vendor.log'),
   })
-  return {artifacts}
+  return {artifacts, warnings: [...state.warnings, ...unverified(artifacts, state)]}
+}
+
+/** Nothing but a digest tells whether a command took the verified file or fetched another one. */
+function unverified(artifacts: LockEntry['artifacts'], {verified}: BumpState): readonly string[] {
+  const known = new Set(verified?.assets.map(({sha256}) => sha256))
+  return artifacts
+    .filter(({sha256}) => !known.has(sha256))
+    .map(({path}) => `${path} is none of the verified files: the playbook's commands made it`)
+}
+
+/**
+ * Signs what is waived, before the lock that keeps it is written; the lock keeps a run on hardware as
+ * well. Refuses with usage_invalid both at once, and as signWaiver does.
+ */
+async function waive(state: BumpState, {world}: StepContext): Promise<Partial<BumpState>> {
+  const {item, assignments, options, madeAt} = state
+  const evidence = world.hardwareEvidence
+  const wanted = Object.entries(options.waivers)
+  if (evidence !== undefined && options.waivers.hardware_evidence !== undefined)
+    throw new RelError('usage_invalid', 'hardware_evidence is waived and there is evidence of it')
+  const waivers: {envelope: JsonObject; by: string}[] = []
+  for (const [gate, reason] of wanted) {
+    if (world.signWaiver === undefined) throw signOffMissing(item)
+    const waiver = waiverOf({item, version: assignments.NEW, gate, reason}, madeAt)
+    checkWaiverFresh(waiver, world.now)
+    waivers.push(await world.signWaiver(waiver))
+  }
+  return {waivers, ...(evidence === undefined ? {} : {hardwareEvidence: evidence})}
+}
+
+function waiversOf({waivers = []}: BumpState): readonly Waiver[] {
+  return waivers.map(({envelope}) => readWaiver(envelope))
+}
+
+/** A waiver that no gate asked for would stand in the lock for nothing. Refuses with waiver_unused. */
+function checkWaiversUsed(state: BumpState): void {
+  const asked = state.gates.filter(({verdict}) => verdict === 'needs_evidence')
+  const unused = waiversOf(state).find(({gate: name}) => !asked.some((it) => it.gate === name))
+  if (unused !== undefined)
+    throw new RelError('waiver_unused', `no gate asks for a waiver of ${unused.gate}`)
+}
+
+/** What was waived must still stand when a bump goes on. Refuses with waiver_expired. */
+export function checkWaiversFresh(state: BumpState, now: number): void {
+  for (const waiver of waiversOf(state)) checkWaiverFresh(waiver, now)
 }
 
 /** The tree for good: pin, lock with the digests of what was vendored, tracked vendored files. */
@@ -174,7 +243,11 @@ const MAX_TRACKED_BYTES = 512 * 1024 * 1024
 function gateSteps(spec: GateSpec, index: number): Step[] {
   if (spec.uses === 'sign_off') return []
   const name = `gate-${index + 1}`
-  return [{name, text: `gate ${spec.uses}`, run: (state, context) => gate(spec, state, context)}]
+  return [{name, text: gateText(spec), run: (state, context) => gate(spec, state, context)}]
+}
+
+function gateText(spec: GateSpec): string {
+  return `gate ${spec.uses === 'command' ? spec.name : spec.uses.replaceAll('_', ' ')}`
 }
 
 async function gate(spec: GateSpec, state: BumpState, context: StepContext) {
@@ -190,49 +263,58 @@ async function gate(spec: GateSpec, state: BumpState, context: StepContext) {
     evidenceFolder: evidence,
     assets: verified?.assets ?? [],
     now: state.started,
+    ...(state.hardwareEvidence === undefined ? {} : {hardwareEvidence: state.hardwareEvidence}),
   })
-  checkGate(result, state)
+  checkGate(result, state, world.now)
   return {gates: [...state.gates, result]}
 }
 
-/** Only 'passed' passes; 'needs_evidence' does with a waiver, which the sign-off then covers. */
-function checkGate(result: GateResult, {options}: BumpState): void {
+/** Only 'passed' passes; 'needs_evidence' does with a waiver that stands now. */
+function checkGate(result: GateResult, state: BumpState, now: number): void {
   const {gate: name, verdict, summary, logs, code} = result
   if (verdict === 'passed') return
   const details = {gate: name, verdict, logs: logs.map(({path}) => path)}
   if (verdict !== 'needs_evidence')
     throw new RelError(code ?? 'gate_unavailable', `gate ${name}: ${summary}`, {details})
-  if (options.waivers[name] !== undefined) return
+  const waiver = waiversOf(state).find((it) => it.gate === name)
+  if (waiver !== undefined) {
+    checkWaiverFresh(waiver, now)
+    return
+  }
   throw new RelError('gate_needs_evidence', `gate ${name}: ${summary}`, {
-    hint: `Attach --hardware-log FILE, or --waive '${name}=REASON'; both with --sign-off KEY.`,
+    hint: `Give --hardware-evidence FILE (rel smoke hardware makes it), or --waive '${name}=REASON'; both with --sign-off KEY.`,
     details,
   })
 }
 
 async function checkNothingElse(state: BumpState, context: StepContext) {
-  const inside = context.world.git.at(pathsOf(state, context).tree)
+  checkWaiversUsed(state)
+  const {tree: folder} = pathsOf(state, context)
+  const inside = context.world.git.at(folder)
   await inside.run(['update-index', '-q', '--refresh'])
   const changed = await inside.text(['diff', '--name-only', '-z', '--no-ext-diff', treeOf(state)])
-  const files = changed.split('\0').filter((path) => path !== '')
+  const tracked = changed.split('\0').filter((path) => path !== '')
+  const files = [...tracked, ...(await changedArtifacts(folder, state))]
   if (files.length === 0) return {}
   throw new RelError('change_escaped', `a command also changed ${files.slice(0, 5).join(', ')}`, {
     details: {files: files.slice(0, 100)},
   })
 }
 
-async function tryBack(state: BumpState, context: StepContext) {
-  const {trial, plan} = await trialOf(state, context)
-  const tried = await tryRollback({...trial, assets: await oldAssets(state, context)})
-  return {rollback: {...rollbackPlan(trial, plan.subject), tried}}
+/** What was vendored is mostly ignored by git: the gates must have seen what the lock has. */
+async function changedArtifacts(
+  folder: string,
+  {artifacts}: BumpState,
+): Promise<readonly string[]> {
+  const paths = artifacts.map(({path}) => path)
+  const now = await artifactsIn(folder, paths)
+  return paths.filter((_, at) => now[at]?.sha256 !== artifacts[at]?.sha256)
 }
 
-/** Where something is vendored, the way back needs the old version to be there and verifiable. */
-async function oldAssets({old}: BumpState, {playbook, world}: StepContext) {
-  if (playbook.vendor === undefined) return []
-  const candidate = await world.upstream.find(old)
-  const verified = await world.upstream.verify(candidate, playbook.verify.min)
-  checkLevel(playbook, verified)
-  return verified.assets
+async function tryBack(state: BumpState, context: StepContext) {
+  const {trial, plan} = await trialOf(state, context)
+  const tried = await tryRollback(trial, plan.subject)
+  return {rollback: {...rollbackPlan(trial, plan.subject), ...tried}}
 }
 
 /** True when a release engineer must sign: the playbook says so, or something was waived. */

@@ -2,14 +2,19 @@ import type {Playbook} from './playbook.ts'
 
 export type Move = {readonly item: string; readonly old: string; readonly new: string}
 
-/** The subject of a bump's commit and pull request; fixed, so that people and tools find it. */
+/**
+ * The subject of a bump's commit and pull request; fixed, so that people and tools find it. A pin
+ * that does not move is locked.
+ */
 export function subjectOf({item, old, new: next}: Move): string {
-  return `chore(${item}): bump ${item} ${old} → ${next}`
+  return old === next
+    ? `chore(${item}): lock ${item} ${old}`
+    : `chore(${item}): bump ${item} ${old} → ${next}`
 }
 
 /** True for the subject of a bump of this item, whatever the versions. */
 export function isBumpSubject(subject: string, item: string): boolean {
-  return subject.startsWith(`chore(${item}): bump ${item} `)
+  return ['bump', 'lock'].some((verb) => subject.startsWith(`chore(${item}): ${verb} ${item} `))
 }
 
 /** The branch that a bump makes. */
@@ -17,8 +22,9 @@ export function branchOf({change}: Playbook, move: Move): string {
   return refName(filled(change.branch, move))
 }
 
-/** The tag of a bump, or undefined when it gets none. */
+/** The tag of a bump, or undefined when it gets none; a pin that does not move gets none. */
 export function tagOf({change}: Playbook, move: Move, isCritical: boolean): string | undefined {
+  if (move.old === move.new) return undefined
   const isTagged = change.tag === 'always' || (change.tag === 'critical' && isCritical)
   return isTagged ? refName(filled(change.tag_name, move)) : undefined
 }

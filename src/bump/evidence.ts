@@ -16,12 +16,25 @@ export type RollbackPlan = {
   readonly commands: readonly string[]
   /** Git tree that was there before, and that the commands bring back: hex digits. */
   readonly tree: string
-  /** Vendored files and the SHA-256 they come back with; empty when none were recorded. */
+  /**
+   * Vendored files and the SHA-256 they come back with: as locked, and once the plan was tried as
+   * they came back.
+   */
   readonly artifacts: readonly {readonly path: string; readonly sha256: string}[]
+  /** Upstream's files of the version before: as locked, or as they were verified for the trial. */
+  readonly assets: readonly OldAsset[]
   /** What the trial on a scratch work tree found; absent in a plan that was not tried yet. */
   readonly tried?: GateResult
   /** The playbook's own words. */
   readonly notes?: string
+}
+
+/** A file of upstream as it was before a change. */
+export type OldAsset = {
+  readonly name: string
+  readonly arch: string
+  readonly sha256: string
+  readonly size: number
 }
 
 /** A recorded, signed exception that lets a gate pass which could not prove its point. */

@@ -45,7 +45,9 @@ export function writeJournal(git: Git, state: BumpState): void {
 /** The journal of an item, or undefined. Refuses with journal_damaged what rel did not write so. */
 export function readJournal(git: Git, item: string): BumpState | undefined {
   const {journal} = bumpPaths(git, item)
-  if (statIfThere(journal) === undefined) return undefined
+  const stat = statIfThere(journal)
+  if (stat === undefined) return undefined
+  if (stat.size > MAX_JOURNAL_BYTES) throw damaged(journal, item)
   const text = readFileLimited(journal, MAX_JOURNAL_BYTES).toString('utf8')
   try {
     const {version, sha256, state} = JSON.parse(text) as {
@@ -57,7 +59,11 @@ export function readJournal(git: Git, item: string): BumpState | undefined {
   } catch {
     // told below: it is damaged in whatever way
   }
-  throw new RelError('journal_damaged', `${journal} is not as it was written`, {
+  throw damaged(journal, item)
+}
+
+function damaged(journal: string, item: string): RelError {
+  return new RelError('journal_damaged', `${journal} is not as it was written`, {
     hint: `rel bump abort ${item}`,
   })
 }

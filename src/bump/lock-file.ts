@@ -15,6 +15,10 @@ export type LockEntry = {
   readonly artifacts: readonly {readonly path: string; readonly sha256: string}[]
   /** What the upstream compares later: ids, sizes, digests, dates. */
   readonly upstream: JsonObject
+  /** Signed waivers of gates: an audit checks who signed them, and until when they stand. */
+  readonly waivers?: readonly JsonObject[]
+  /** A signed run on hardware. */
+  readonly hardwareEvidence?: JsonObject
 }
 
 export type Lock = ReadonlyMap<string, LockEntry>
@@ -36,7 +40,7 @@ export function parseLock(text: string | undefined): Lock {
 }
 
 function entryOf(item: string, json: unknown): LockEntry {
-  const {version, level, verified_at, artifacts, upstream} = object(json, item)
+  const {version, level, verified_at, artifacts, upstream, ...proofs} = object(json, item)
   const isLevel = (integrityLevels as readonly unknown[]).includes(level)
   if (typeof version !== 'string' || !isLevel || typeof verified_at !== 'number')
     throw new RelError('lock_invalid', `${LOCK_FILE}: ${item} has no version, level or verified_at`)
@@ -49,6 +53,23 @@ function entryOf(item: string, json: unknown): LockEntry {
       throw new RelError('lock_invalid', `${LOCK_FILE}: ${item}: ${path} has no digest`)
     }),
     upstream: object(upstream, item) as JsonObject,
+    ...proofsOf(item, proofs),
+  }
+}
+
+function proofsOf(
+  item: string,
+  {waivers, hardware_evidence: evidence}: Readonly<Record<string, unknown>>,
+): Pick<LockEntry, 'waivers' | 'hardwareEvidence'> {
+  if (waivers !== undefined && !Array.isArray(waivers))
+    throw new RelError('lock_invalid', `${LOCK_FILE}: ${item}: waivers is no list`)
+  return {
+    ...(waivers === undefined
+      ? {}
+      : {waivers: waivers.map((it) => object(it, `a waiver of ${item}`) as JsonObject)}),
+    ...(evidence === undefined
+      ? {}
+      : {hardwareEvidence: object(evidence, `the evidence of ${item}`) as JsonObject}),
   }
 }
 
@@ -65,7 +86,8 @@ export function withLockEntry(lock: Lock, item: string, entry: LockEntry): strin
   return `${JSON.stringify(sorted(json), null, 2)}\n`
 }
 
-function jsonOf({version, level, verifiedAt, artifacts, upstream}: LockEntry): JsonObject {
+function jsonOf(entry: LockEntry): JsonObject {
+  const {version, level, verifiedAt, artifacts, upstream, waivers = [], hardwareEvidence} = entry
   const files = Object.fromEntries(artifacts.map(({path, sha256}) => [path, sha256]))
   return {
     version,
@@ -73,6 +95,8 @@ function jsonOf({version, level, verifiedAt, artifacts, upstream}: LockEntry): J
     verified_at: verifiedAt,
     upstream,
     ...(artifacts.length === 0 ? {} : {artifacts: files}),
+    ...(waivers.length === 0 ? {} : {waivers}),
+    ...(hardwareEvidence === undefined ? {} : {hardware_evidence: hardwareEvidence}),
   }
 }
 

@@ -1,12 +1,40 @@
 import type {IntegrityLevel} from '../upstream/upstream.ts'
 import type {Playbook} from './playbook.ts'
 import {parsePlaybook} from './playbook-parse.ts'
+import {upstreamSchema} from './playbook-upstreams.ts'
+
+/** Kinds of upstream that a playbook may name. */
+export const upstreamKinds: readonly string[] = upstreamSchema.options.map(
+  ({shape}) => shape.kind.value,
+)
+
+/** A release on GitHub in the words of questions; one file, others are added in the playbook. */
+export type ReleaseAnswers = {
+  readonly repository: string
+  readonly file: string
+  readonly arch: string
+  /** Path of the program inside of the file; empty when the file is the program. */
+  readonly member: string
+  /** Name of the checksum file; empty for none. */
+  readonly checksums: string
+}
+
+/** The keys of a github_release or k3s upstream as KEY=VALUE, as --upstream takes them. */
+export function releaseKeys(answers: ReleaseAnswers): readonly string[] {
+  const {repository, file: name, arch, member, checksums} = answers
+  const asset = {arch, name, ...(member === '' ? {} : {member})}
+  return [
+    `repository=${repository}`,
+    `assets=${JSON.stringify([asset])}`,
+    ...(checksums === '' ? [] : [`checksums=${JSON.stringify([{name: checksums}])}`]),
+  ]
+}
 
 /** What a new playbook is made from. */
 export type PlaybookAnswers = {
   readonly item: string
   readonly title: string
-  /** `KIND` and its keys as KEY=VALUE, such as github_release and repo=traefik/traefik. */
+  /** `KIND` and its keys as KEY=VALUE, such as github_release and repository=traefik/traefik. */
   readonly kind: string
   readonly upstream: readonly string[]
   readonly min: IntegrityLevel
@@ -36,12 +64,23 @@ export function newPlaybook(answers: PlaybookAnswers): {text: string; playbook: 
     `  - file: ${quoted(file)}`,
     ...pinLines(answers.pin).map((line) => `    ${line}`),
     '# what must pass before the change is committed: docs/formats/playbook.md',
-    'gates: []',
+    ...gateLines(kind),
     'change:',
     `  base: ${quoted(base)}`,
     '',
   ].join('\n')
   return {text, playbook: parsePlaybook(text, `playbooks/${item}.yaml`)}
+}
+
+/** A kernel must boot and be signed off, so these two gates are there from the start. */
+function gateLines(kind: string): string[] {
+  if (kind !== 'apt_kernel') return ['gates: []']
+  return [
+    'gates:',
+    '  # the initrd that vendor.run leaves; the kernel is the one in the verified package',
+    "  - {uses: boot_smoke, initrd: build/initrd.img, release: '{new}'}",
+    '  - {uses: sign_off}',
+  ]
 }
 
 function pinLines(pin: string): string[] {

@@ -36,6 +36,11 @@ export async function openUpstream(
         trustedRoot: () => loadTrustedRoot(undefined),
       })
     }
+    case 'git_tree': {
+      const {makeGitTreeUpstream} = await import('../upstream/git-tree/upstream.ts')
+      const token = tokenFor(config.api_url)
+      return makeGitTreeUpstream(config, {http, token, pinned: locked})
+    }
     case 'apt_snapshot': {
       const {makeAptSnapshotUpstream} = await import('../upstream/apt/snapshot-upstream.ts')
       return makeAptSnapshotUpstream(config, {http, now, scratch: tmpdir()})

@@ -23,6 +23,8 @@ export type BumpOptions = {
   readonly rollback: boolean
   /** The change is critical to the platform (a CVE, a removal upstream). */
   readonly critical: boolean
+  /** The pin stays; what it has is verified and put into the lock. */
+  readonly lockOnly?: boolean
 }
 
 /** The pins of an item as the files have them: what is current is read there, never from the lock. */
@@ -80,11 +82,33 @@ export function checkMove(
   {rollback}: BumpOptions,
 ): void {
   const {item, old, new: next} = move
-  if (old === next) throw new RelError('version_same', `${item} is at ${old} already`)
+  if (old === next)
+    throw new RelError('version_same', `${item} is at ${old} already`, {
+      hint: `rel bump audit ${item} checks it again; rel bump ${item} --lock locks it where nobody did.`,
+    })
   if (order >= 0 || rollback) return
   throw new RelError('downgrade_refused', `${next} is older than ${old}, which ${item} is at`, {
     hint: `rel rollback ${item}, or add --rollback to go back on purpose.`,
   })
+}
+
+/**
+ * Whether the pinned version may be locked as it is. Refuses with usage_invalid another version, and
+ * with version_same one that is locked, unless what stands for a run on hardware is renewed.
+ */
+export function checkLockOnly(
+  {item, old, new: next}: {readonly item: string; readonly old: string; readonly new: string},
+  locked: LockEntry | undefined,
+  isRenewal: boolean,
+): void {
+  if (old !== next)
+    throw new RelError('usage_invalid', `--lock locks ${old}, which ${item} is at, and no other`, {
+      hint: `rel bump ${item} --lock, or rel bump ${item} NEW=${next}`,
+    })
+  if (locked?.version === old && !isRenewal)
+    throw new RelError('version_same', `${LOCK_FILE} has ${item} ${old} already`, {
+      hint: `rel bump audit ${item}`,
+    })
 }
 
 /**
@@ -131,6 +155,8 @@ export type PlanFacts = {
   readonly now: number
   /** Digests of what was vendored, once it was. */
   readonly artifacts: LockEntry['artifacts']
+  /** Signed proofs of what no gate could see, as they go into the lock. */
+  readonly proofs?: Pick<LockEntry, 'waivers' | 'hardwareEvidence'>
 }
 
 /** What the change is, byte by byte. Refuses as currentVersion, editPin and parseLock do. */
@@ -163,19 +189,22 @@ function editPins(playbook: Playbook, assignments: Assignments, files: Files) {
     edited.set(spec.file, result.bytes)
     lines.set(spec.file, lines.get(spec.file) ?? result.after.line)
   }
-  const diffs = [...edited].map(([path, bytes]) => ({
-    path,
-    line: lines.get(path) ?? 1,
-    diff: unifiedDiff(path, textOf(files.get(path)), textOf(bytes) ?? ''),
-  }))
+  const diffs = [...edited]
+    .map(([path, bytes]) => ({
+      path,
+      line: lines.get(path) ?? 1,
+      diff: unifiedDiff(path, textOf(files.get(path)), textOf(bytes) ?? ''),
+    }))
+    .filter(({diff}) => diff !== '')
   return {files: edited, diffs}
 }
 
-function lockedFile({playbook, assignments, files, verified, now, artifacts}: PlanFacts): {
+function lockedFile(facts: PlanFacts): {
   before: Lock
   text: string
   diff: FileDiff
 } {
+  const {playbook, assignments, files, verified, now, artifacts, proofs} = facts
   const text = textOf(files.get(LOCK_FILE))
   const before = parseLock(text)
   const entry: LockEntry = {
@@ -184,6 +213,7 @@ function lockedFile({playbook, assignments, files, verified, now, artifacts}: Pl
     verifiedAt: now,
     artifacts,
     upstream: verified.lock,
+    ...proofs,
   }
   const after = withLockEntry(before, playbook.item, entry)
   return {before, text: after, diff: {path: LOCK_FILE, diff: unifiedDiff(LOCK_FILE, text, after)}}

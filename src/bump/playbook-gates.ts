@@ -1,7 +1,7 @@
 import {z} from 'zod'
 import {bootMachines} from '../gates/boot-plan.ts'
 import {untestables} from '../gates/hardware-evidence.ts'
-import {variedSettings} from '../gates/repro-plan.ts'
+import {variedSettings} from '../gates/repro-settings.ts'
 import {repositoryPath} from './playbook-pins.ts'
 
 const command = z.array(z.string().min(1).max(4096)).min(1).max(64)
@@ -62,6 +62,22 @@ export const gateSchema = z.discriminatedUnion('uses', [
       .default([])
       .describe('What stays the same because the build cannot bear it; each becomes a caveat.'),
     timeout_secs: timeout.default(3600),
+  }),
+  z.strictObject({
+    uses: z.literal('apt_sources'),
+    file: repositoryPath.describe('Sources that the build hands to apt: .sources or .list.'),
+    options: z
+      .array(z.string().regex(/^[A-Za-z][A-Za-z0-9:_-]{0,199}=[^\p{Cc}]{0,500}$/u))
+      .max(32)
+      .default([])
+      .describe('Settings that it gives to apt as well, NAME=VALUE.'),
+  }),
+  z.strictObject({
+    uses: z.literal('verified_files'),
+    folder: repositoryPath.describe('Where the build has put them.'),
+    from: repositoryPath
+      .optional()
+      .describe('Folder of upstream that it stands for, such as boot; the top when not given.'),
   }),
   z.strictObject({
     uses: z.literal('sign_off'),

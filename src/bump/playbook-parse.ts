@@ -2,6 +2,7 @@ import type {z} from 'zod'
 import type {RelError} from '../system/error.ts'
 import {nearest} from '../system/nearest.ts'
 import {readStrictYaml, type StrictYaml} from '../system/strict-yaml.ts'
+import {pinnedSuites} from './pinned-suites.ts'
 import {type Playbook, playbookSchema} from './playbook.ts'
 
 /**
@@ -19,6 +20,11 @@ export function parsePlaybook(text: string, path: string): Playbook {
   }
   const playbook = parsed.data
   checkInputs(playbook, yaml)
+  checkBoots(playbook, yaml)
+  checkKernelGates(playbook, yaml)
+  checkSources(playbook, yaml)
+  checkDispatch(playbook, yaml)
+  checkNames(playbook, yaml)
   return playbook
 }
 
@@ -90,6 +96,69 @@ function checkInputs({inputs, pins}: Playbook, yaml: StrictYaml): void {
   for (const [index, pin] of pins.entries())
     if (pin.kind === 'regex' && !isPinPattern(pin.pattern))
       throw yaml.refusal(['pins', index, 'pattern'], 'value', 'no pattern with one (?<pin>…) group')
+}
+
+/** A boot that lacks what is booted would be unavailable in every bump. */
+function checkBoots({gates, upstream}: Playbook, yaml: StrictYaml): void {
+  const hasKernel = upstream.kind === 'apt_kernel'
+  for (const [index, gate] of gates.entries()) {
+    if (gate.uses !== 'boot_smoke' || gate.disk !== undefined) continue
+    const missing = gate.initrd === undefined ? 'an initrd' : 'a kernel'
+    if (gate.initrd === undefined || (gate.kernel === undefined && !hasKernel))
+      throw yaml.refusal(['gates', index], 'value', `boot_smoke needs ${missing}, or a disk`)
+  }
+}
+
+/**
+ * A bad kernel stops every node that boots it, so no playbook can leave its boot or its sign-off
+ * out. What is not arm64 cannot be booted by rel: a command has to.
+ */
+function checkKernelGates({gates, upstream}: Playbook, yaml: StrictYaml): void {
+  if (upstream.kind !== 'apt_kernel') return
+  const boot = upstream.arch === 'arm64' ? 'boot_smoke' : 'command'
+  for (const wanted of [boot, 'sign_off'] as const)
+    if (!gates.some(({uses}) => uses === wanted))
+      throw yaml.refusal(['gates'], 'key', `a kernel for ${upstream.arch} needs the gate ${wanted}`)
+  for (const [index, gate] of gates.entries()) {
+    if (gate.uses !== 'boot_smoke') continue
+    const {kernel, disk, release} = gate
+    // the verified kernel is expected to be {new}; of any other one it has to be said
+    const isSaid = release?.includes('{new}') ?? (kernel === undefined && disk === undefined)
+    if (!isSaid)
+      throw yaml.refusal(['gates', index], 'value', "the boot of a kernel needs release: '{new}'")
+  }
+}
+
+/** apt is asked about the suites of a snapshot: without one there is nothing to compare with. */
+function checkSources(playbook: Playbook, yaml: StrictYaml): void {
+  const {gates, inputs} = playbook
+  const at = gates.findIndex(({uses}) => uses === 'apt_sources')
+  const example = inputs.NEW?.example ?? ''
+  if (at !== -1 && pinnedSuites(playbook, example).length === 0)
+    throw yaml.refusal(['gates', at], 'value', 'apt_sources needs an upstream with a snapshot')
+}
+
+/** A placeholder that nothing stands for would start the workflow with an empty input. */
+function checkDispatch({change, inputs}: Playbook, yaml: StrictYaml): void {
+  for (const [name, value] of Object.entries(change.dispatch?.inputs ?? {}))
+    for (const [placeholder, word = ''] of value.matchAll(/\{(\w+)\}/g))
+      if (!['new', 'old', 'NEW', ...Object.keys(inputs)].includes(word))
+        throw yaml.refusal(
+          ['change', 'dispatch', 'inputs', name],
+          'value',
+          `${placeholder} is neither {new}, {old} nor an input`,
+        )
+}
+
+function checkNames({change}: Playbook, yaml: StrictYaml): void {
+  for (const key of ['branch', 'tag_name'] as const)
+    for (const [placeholder, word = ''] of change[key].matchAll(/\{([^}]*)\}/g))
+      if (!['item', 'old', 'new', 'number'].includes(word))
+        throw yaml.refusal(
+          ['change', key],
+          'value',
+          `${placeholder} is none of {item}, {old}, {new} and {number}`,
+        )
 }
 
 function isExample(pattern: string, example: string): boolean {

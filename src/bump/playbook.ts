@@ -7,7 +7,7 @@ import {upstreamSchema} from './playbook-upstreams.ts'
 
 /** Words that `rel bump WORD` takes as commands, so that no item can have them as a name. */
 export const reservedItems = [
-  ...['list', 'plan', 'audit', 'new', 'resume', 'abort', 'help'],
+  ...['list', 'plan', 'audit', 'new', 'resume', 'abort', 'vendor', 'help'],
 ] as const
 
 /** A name in branch names, commit subjects and file names alike. */
@@ -56,6 +56,7 @@ const changeSchema = z.strictObject({
     .string()
     .min(1)
     .max(200)
+    .regex(/\{item\}/, 'has no {item}: a branch of its own, never a line of the repository')
     .default('bump/{item}-{new}')
     .describe('Branch that a bump makes; {item}, {old} and {new} are replaced.'),
   remote: z

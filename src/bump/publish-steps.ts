@@ -1,24 +1,43 @@
+import {join} from 'node:path'
+import {writeFileAtomic} from '../system/files.ts'
+import type {Git} from '../system/git.ts'
 import type {BumpState} from './bump-state.ts'
 import type {BumpPlan} from './plan.ts'
-import {hasRemote, placeBranch, placeTag, pushBranch, pushTag} from './publish-change.ts'
+import {checkTag, hasRemote, placeBranch, placeTag, pushBranch, pushTag} from './publish-change.ts'
+import {pullRequestBody} from './pull-request.ts'
 import {commitTree, refAt} from './repository.ts'
-import {evidenceOf, outOfOrder, planOf, type StepContext, treeOf} from './step-context.ts'
+import {evidenceOf, outOfOrder, pathsOf, planOf, type StepContext, treeOf} from './step-context.ts'
 
-/** Makes the commit; nothing points at it yet. The branch's place before is noted for an abort. */
+/**
+ * Makes the commit; nothing points at it yet. An earlier run's commit of the same change is taken
+ * again. The branch's place before is noted for an abort. Refuses with tag_taken.
+ */
 export async function commit(state: BumpState, context: StepContext) {
   const {plan} = await planOf(state, context)
   const draft = {
     tree: treeOf(state),
     parent: state.base.commit,
     message: messageOf(state, plan),
-    now: state.started,
+    now: state.madeAt,
   }
   const {git} = context.world
   const before = await refAt(git, `refs/heads/${plan.branch}`)
+  const isAgain = state.earlier !== undefined && (await isCommitOf(git, state.earlier, draft))
+  const made = isAgain ? state.earlier : await commitTree(git, draft, {isSigned: true})
+  if (plan.tag !== undefined) await checkTag(git, plan.tag, made)
   return {
-    commit: await commitTree(git, draft, {isSigned: true}),
+    commit: made,
     ...(before === undefined ? {} : {branchBefore: before}),
   }
+}
+
+/** Two signatures of one change differ, so a signed commit is compared by what it says. */
+async function isCommitOf(
+  git: Git,
+  commit: string,
+  {tree, message}: {readonly tree: string; readonly message: string},
+): Promise<boolean> {
+  return (await git.text(['log', '-1', '--format=%T%n%B', commit])) === `${tree}\n${message}`
 }
 
 function messageOf({verified, signOff}: BumpState, plan: BumpPlan): string {
@@ -53,10 +72,13 @@ export async function tag({tag: name, commit: id}: BumpState, {world}: StepConte
   return {}
 }
 
-/** Pushes branch and tag, where there is a remote. Refuses as pushBranch and pushTag do. */
+/**
+ * Pushes branch and tag, where there is a remote; a replay does not. Refuses as pushBranch and
+ * pushTag do.
+ */
 export async function push(state: BumpState, {playbook, world}: StepContext) {
   const {remote} = playbook.change
-  if (!state.options.push) return {}
+  if (!state.options.push || world.isReplay === true) return {}
   if (!(await hasRemote(world.git, remote)))
     return {warnings: [...state.warnings, `nothing was pushed: there is no remote ${remote}`]}
   const publication = publicationOf(state)
@@ -65,19 +87,33 @@ export async function push(state: BumpState, {playbook, world}: StepContext) {
   return {isPushed: true}
 }
 
-/** Opens or updates the pull request of what was pushed. Refuses as the forge does. */
+/** Where the text of the pull request is kept, beside the logs of the gates. */
+export const PULL_REQUEST_FILE = 'pull-request.md'
+
+/**
+ * Opens or updates the pull request of what was pushed; its text is kept in any case. Refuses as
+ * the forge does.
+ */
 export async function pullRequest(state: BumpState, context: StepContext) {
   const {pullRequests} = context.world
-  if (state.isPushed !== true || pullRequests === undefined) return {}
   const evidence = await evidenceOf(state, context)
+  const {evidence: folder} = pathsOf(state, context)
+  writeFileAtomic(join(folder, PULL_REQUEST_FILE), pullRequestBody(evidence))
+  if (pullRequests === undefined || !isPublic(state, context)) return {}
   const {warnings = [], ...opened} = await pullRequests.openOrUpdate(evidence)
   return {pullRequest: opened, warnings: [...state.warnings, ...warnings]}
 }
 
+/** On the remote, or there when the recording was made that is replayed. */
+function isPublic({options, isPushed}: BumpState, {world}: StepContext): boolean {
+  return isPushed === true || (options.push && world.isReplay === true)
+}
+
 /** Starts the playbook's workflow on the branch that was pushed. Refuses as the forge does. */
-export async function dispatch(state: BumpState, {playbook, world}: StepContext) {
+export async function dispatch(state: BumpState, context: StepContext) {
+  const {playbook, world} = context
   const {dispatch: wanted} = playbook.change
-  if (wanted === undefined || state.isPushed !== true) return {}
+  if (wanted === undefined || !isPublic(state, context)) return {}
   const inputs = Object.entries(wanted.inputs).map(([name, value]) => {
     return [
       name,

@@ -42,11 +42,21 @@ function sectionsOf(evidence: BumpEvidence, maxChars: number): string {
   return `${sections.filter((section) => section !== '').join('\n\n')}\n`
 }
 
+/** A size as people read it, and to the byte. */
+function sizeOf(bytes: number): string {
+  const exact = `${bytes.toLocaleString('en-US')} B`
+  return bytes < 1024 * 1024 ? exact : `${(bytes / (1024 * 1024)).toFixed(1)} MiB (${exact})`
+}
+
 function overview(evidence: BumpEvidence): string {
   const {item, title, old, new: next, level, minimum, candidate, signOff, diffs} = evidence
   const pins = diffs.map(({path, line}) => code(line === undefined ? path : `${path}:${line}`))
+  const what = `**${plain(title)}** (${code(item)})`
+  const places = pins.slice(0, 8).join(', ')
   return [
-    `Moves **${plain(title)}** (${code(item)}) from ${code(old)} to ${code(next)} in ${pins.slice(0, 8).join(', ')}.`,
+    old === next
+      ? `Locks ${what} at ${code(old)}, as it is pinned, in ${places}.`
+      : `Moves ${what} from ${code(old)} to ${code(next)} in ${places}.`,
     '',
     `- Integrity: **${level}** was reached, **${minimum}** is the minimum of the playbook.`,
     `- Upstream: tag ${code(candidate.tag)}${candidate.commit === undefined ? '' : `, commit ${code(candidate.commit)}`}`,
@@ -75,12 +85,17 @@ function verification({facts}: BumpEvidence, maxChars: number): string {
 
 function files({assets, rollback: back}: BumpEvidence, maxChars: number): string {
   const rows = [
-    ...back.artifacts.map(({path, sha256}) => row(['old', code(path), '', code(sha256), '', ''])),
+    ...back.assets.map(({name, arch, sha256, size}) =>
+      row(['old', code(name), code(arch), code(sha256), sizeOf(size), '']),
+    ),
+    ...back.artifacts.map(({path, sha256}) =>
+      row(['old, vendored', code(path), '', code(sha256), '', '']),
+    ),
     ...assets.map(({name, arch, sha256, size, level}) =>
-      row(['new', code(name), code(arch), code(sha256), String(size), level]),
+      row(['new', code(name), code(arch), code(sha256), sizeOf(size), level]),
     ),
   ]
-  const head = table(['', 'File', 'Architecture', 'SHA-256', 'Bytes', 'Level'])
+  const head = table(['', 'File', 'Architecture', 'SHA-256', 'Size', 'Level'])
   return section('Files', head, rows, maxChars, 'No file was fetched.')
 }
 

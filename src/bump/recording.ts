@@ -6,8 +6,9 @@ import {RelError} from '../system/error.ts'
 import {fileError, readFileLimited, statIfThere, writeFileAtomic} from '../system/files.ts'
 import {sha256Hex} from '../system/hash.ts'
 import type {Downloaded, DownloadRequest, Http, HttpRequest, HttpResponse} from '../system/http.ts'
+import {shownUrl} from '../system/http-rules.ts'
 import {canonicalJson} from '../trust/canonical-json.ts'
-import type {BumpWorld} from './world.ts'
+import type {BumpWorld, GateContext} from './world.ts'
 
 /** What a bump was answered: `now`, every HTTP exchange in its order, every gate. No secrets. */
 type Recording = {
@@ -86,7 +87,7 @@ export function recordingTape(folder: string, http: Http, now: number): Tape & {
     }),
     gates: (run) => async (spec, context) => {
       const result = await run(spec, context)
-      recording.gates.push({key: gateKey(spec), result})
+      recording.gates.push({key: gateKey(spec, context), result})
       return result
     },
     save: () => {
@@ -125,8 +126,9 @@ export function replayTape(folder: string): Tape {
         return {path: keptFile(folder, answer.sha256), ...answer}
       },
     }),
-    gates: () => async (spec) => {
-      const at = gates.findIndex(({key}) => key === gateKey(spec))
+    gates: () => async (spec, context) => {
+      const wanted = gateKey(spec, context)
+      const at = gates.findIndex(({key}) => key === wanted)
       const [found] = at === -1 ? [] : gates.splice(at, 1)
       if (found === undefined) throw new RelError('not_recorded', `no verdict of gate ${spec.uses}`)
       return found.result
@@ -155,12 +157,17 @@ function downloadKey({url, sha256 = ''}: DownloadRequest): Asked {
   return {key: sha256Hex(canonicalJson({download: url, sha256})), asked: `download ${url}`}
 }
 
-function gateKey(spec: object): string {
-  return sha256Hex(JSON.stringify(spec))
+/** A verdict is of one gate over one version and its verified files, and of nothing else. */
+function gateKey(spec: object, {old, new: next, assets}: GateContext): string {
+  const files = assets.map(({name, sha256}) => ({name, sha256}))
+  return sha256Hex(JSON.stringify({spec, old, new: next, files}))
 }
 
+/** A redirect leads to signed addresses, which are secrets, and cookies are. */
 function responseAnswer({body, ...response}: HttpResponse): Exchange['answer'] {
-  return {kind: 'response', response, body: body.toString('base64')}
+  const {'set-cookie': _, ...headers} = response.headers
+  const kept = {...response, url: shownUrl(response.url), headers}
+  return {kind: 'response', response: kept, body: body.toString('base64')}
 }
 
 function fileAnswer(folder: string, {path, sha256, size, fetched}: Downloaded): Exchange['answer'] {

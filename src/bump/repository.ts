@@ -1,3 +1,5 @@
+import {existsSync, rmSync} from 'node:fs'
+import {join} from 'node:path'
 import {RelError} from '../system/error.ts'
 import {type Git, gitFailure} from '../system/git.ts'
 import {MAX_PIN_FILE_BYTES} from './pins/find-pin.ts'
@@ -37,7 +39,7 @@ export async function loadBase(git: Git, {change, item}: Playbook): Promise<Base
       },
     )
   await checkClean(git)
-  const commit = await git.text(['rev-parse', '--verify', 'HEAD^{commit}'])
+  const commit = await headCommit(git)
   const {exitCode} = await git.run(['var', 'GIT_COMMITTER_IDENT'])
   if (exitCode !== 0)
     throw new RelError('git_identity_missing', 'git does not know who commits', {
@@ -66,23 +68,42 @@ async function distanceWarnings(git: Git, remote: string, branch: string): Promi
   if (exitCode !== 0) return []
   const [behind = 0, ahead = 0] = stdout.toString('utf8').trim().split(/\s+/).map(Number)
   return [
-    ...(behind > 0 ? [`${branch} is ${behind} commits behind ${remote}/${branch}`] : []),
-    ...(ahead > 0 ? [`${branch} has ${ahead} commits that ${remote}/${branch} has not`] : []),
+    ...(behind > 0 ? [`${branch} is ${commits(behind)} behind ${remote}/${branch}`] : []),
+    ...(ahead > 0 ? [`${branch} has ${commits(ahead)} that ${remote}/${branch} has not`] : []),
   ]
 }
 
-type Entry = {readonly mode: string; readonly id: string; readonly path: string}
+function commits(count: number): string {
+  return count === 1 ? '1 commit' : `${count} commits`
+}
+
+/** `size` is NaN for what is no file. */
+type Entry = {
+  readonly mode: string
+  readonly id: string
+  readonly size: number
+  readonly path: string
+}
+
+/**
+ * The commit that HEAD is at. Refuses with git_no_commit a repository in which nobody committed yet.
+ */
+export async function headCommit(git: Git): Promise<string> {
+  const {exitCode, stdout} = await git.run(['rev-parse', '--verify', '--quiet', 'HEAD^{commit}'])
+  if (exitCode === 0) return stdout.toString('utf8').trim()
+  throw new RelError('git_no_commit', `${git.root} has no commit yet, and pins are read from one`)
+}
 
 async function entriesAt(git: Git, tree: string, paths: readonly string[]): Promise<Entry[]> {
   if (paths.length === 0) return []
-  const text = await git.text(['ls-tree', '-z', '--full-tree', tree, '--', ...paths])
+  const text = await git.text(['ls-tree', '-z', '--long', '--full-tree', tree, '--', ...paths])
   return text
     .split('\0')
     .filter((line) => line !== '')
     .map((line) => {
       const [meta = '', path = ''] = line.split('\t')
-      const [mode = '', , id = ''] = meta.split(' ')
-      return {mode, id, path}
+      const [mode = '', , id = '', size] = meta.split(/ +/)
+      return {mode, id, size: Number(size), path}
     })
 }
 
@@ -92,18 +113,52 @@ async function entriesAt(git: Git, tree: string, paths: readonly string[]): Prom
  */
 export async function filesAt(git: Git, tree: string, paths: readonly string[]): Promise<Files> {
   const entries = await entriesAt(git, tree, [...new Set(paths)])
-  const files = new Map<string, Uint8Array>()
-  for (const {mode, id, path} of entries) {
+  for (const {mode, size, path} of entries) {
     if (!mode.startsWith('100'))
       throw new RelError('pin_unsupported', `${path} is no regular file in git`)
-    const size = Number(await git.text(['cat-file', '-s', id]))
     if (size > MAX_PIN_FILE_BYTES)
       throw new RelError('file_too_large', `${path} is larger than ${MAX_PIN_FILE_BYTES} bytes`)
-    const {exitCode, stdout, stderr} = await git.run(['cat-file', 'blob', id])
-    if (exitCode !== 0) throw gitFailure('git_failed', 'cat-file', stderr)
-    files.set(path, stdout)
+  }
+  const files = new Map<string, Uint8Array>()
+  for (const batch of batchesOf(entries)) {
+    const contents = await readBlobs(git, batch)
+    for (const [index, {path}] of batch.entries())
+      files.set(path, contents[index] ?? new Uint8Array())
   }
   return files
+}
+
+/** Bytes that one call of git is asked for, unless one file alone has more. */
+const MAX_BATCH_BYTES = 8 * 1024 * 1024
+
+function batchesOf(entries: readonly Entry[]): readonly Entry[][] {
+  const batches: Entry[][] = []
+  let bytes = 0
+  for (const entry of entries) {
+    bytes += entry.size
+    if (batches.length === 0 || bytes > MAX_BATCH_BYTES) {
+      batches.push([])
+      bytes = entry.size
+    }
+    batches.at(-1)?.push(entry)
+  }
+  return batches
+}
+
+/** The bytes of blobs in their order, by one process; git-cat-file(1), BATCH OUTPUT. */
+async function readBlobs(git: Git, entries: readonly Entry[]): Promise<Uint8Array[]> {
+  const input = Buffer.from(entries.map(({id}) => `${id}\n`).join(''))
+  const {exitCode, stdout, stderr} = await git.run(['cat-file', '--batch'], {input})
+  if (exitCode !== 0) throw gitFailure('git_failed', 'cat-file', stderr)
+  let at = 0
+  return entries.map(({id, size}) => {
+    const head = `${id} blob ${size}\n`
+    const start = at + head.length
+    if (stdout.toString('latin1', at, start) !== head || stdout.length <= start + size)
+      throw gitFailure('git_failed', 'cat-file', `no blob ${id}`)
+    at = start + size + 1
+    return stdout.subarray(start, start + size)
+  })
 }
 
 /**
@@ -119,11 +174,13 @@ export async function writeTree(
     (await entriesAt(git, from, [...files.keys()])).map((it) => [it.path, it.mode]),
   )
   await git.text(['read-tree', from], {env})
+  const lines: string[] = []
   for (const [path, bytes] of files) {
     const id = await git.text(['hash-object', '-w', '--stdin'], {input: bytes})
-    const info = `${modes.get(path) ?? '100644'},${id},${path}`
-    await git.text(['update-index', '--add', '--cacheinfo', info], {env})
+    lines.push(`${modes.get(path) ?? '100644'} ${id}\t${path}\0`)
   }
+  const input = Buffer.from(lines.join(''))
+  await git.text(['update-index', '--add', '-z', '--index-info'], {env, input})
   return git.text(['write-tree'], {env})
 }
 
@@ -162,10 +219,12 @@ export async function addWorkTree(
 
 /** Removes a work tree that addWorkTree made, or what is left of one; nothing when there is none. */
 export async function removeWorkTree(git: Git, folder: string): Promise<void> {
-  await git.run(['worktree', 'remove', '--force', '--force', folder])
-  const {rmSync} = await import('node:fs')
-  rmSync(folder, {recursive: true, force: true})
-  await git.run(['worktree', 'prune'])
+  if (existsSync(folder)) {
+    await git.run(['worktree', 'remove', '--force', '--force', folder])
+    rmSync(folder, {recursive: true, force: true})
+  }
+  // git removes this folder with the last work tree beside the first one
+  if (existsSync(join(git.commonDir, 'worktrees'))) await git.run(['worktree', 'prune'])
 }
 
 /** A commit of a tree, at a time and without hooks; signed where the person's git signs commits. */

@@ -7,15 +7,18 @@ import type {BumpRequest, BumpState} from './bump-state.ts'
 import {
   bumpSteps,
   checkChange,
+  checkWaiversFresh,
   FIRST_KEPT_STEP,
   needsSignOff,
   removeWork,
   signOffMissing,
 } from './bump-steps.ts'
+import {branchOf} from './change-text.ts'
 import type {BumpEvidence} from './evidence.ts'
 import {bumpPaths, readJournal, removeJournal, writeJournal} from './journal.ts'
 import {type BumpPlan, currentVersion} from './plan.ts'
 import type {Playbook} from './playbook.ts'
+import {checkRemoteIs, earlierBump, hasRemote} from './publish-change.ts'
 import {filesAt, loadBase, refAt, removeRef} from './repository.ts'
 import {evidenceOf, planOf, type StepContext} from './step-context.ts'
 
@@ -43,7 +46,8 @@ export async function previewBump(request: BumpRequest, context: StepContext): P
  * Moves a pin, from preflight to pull request. The person's work tree, index and HEAD are never
  * touched: the change is made in git's object store and checked out in a work tree of its own.
  * A refusal before the branch is set leaves nothing behind but the logs; a later one keeps the
- * journal. Refuses with bump_in_progress, bump_unfinished and as the steps do.
+ * journal. Refuses with bump_in_progress, bump_unfinished, as a forge without access does, and as
+ * the steps do.
  */
 export async function startBump(request: BumpRequest, context: StepContext): Promise<BumpState> {
   const {git} = context.world
@@ -53,6 +57,7 @@ export async function startBump(request: BumpRequest, context: StepContext): Pro
         hint: `rel bump resume ${request.item}, or rel bump abort ${request.item}`,
       })
     const state = await begin(request, context)
+    await checkForge(request, context)
     rmSync(bumpPaths(git, request.item).evidence, {recursive: true, force: true})
     writeJournal(git, state)
     return finish(state, context)
@@ -60,14 +65,15 @@ export async function startBump(request: BumpRequest, context: StepContext): Pro
 }
 
 /**
- * Goes on where a bump was interrupted. Refuses with bump_not_running, playbook_changed, and as the
- * steps do.
+ * Goes on where a bump was interrupted. Refuses with bump_not_running, playbook_changed,
+ * usage_invalid for a replay that is gone on with otherwise, and as the steps do.
  */
 export async function resumeBump(item: string, context: StepContext): Promise<BumpState> {
   const {git} = context.world
   return locked(git, item, async () => {
     const state = readJournal(git, item)
     if (state === undefined) throw notRunning(item)
+    checkSameWorld(state, context)
     if (state.playbookSha256 !== digestOf(context.playbook))
       throw new RelError(
         'playbook_changed',
@@ -76,7 +82,17 @@ export async function resumeBump(item: string, context: StepContext): Promise<Bu
           hint: `rel bump abort ${item}, then bump it again`,
         },
       )
+    checkWaiversFresh(state, context.world.now)
     return finish(state, context)
+  })
+}
+
+/** What a recording said is not gone on with in the world, nor the other way round. */
+function checkSameWorld({item, isReplay = false}: BumpState, {world}: StepContext): void {
+  if (isReplay === (world.isReplay ?? false)) return
+  const how = isReplay ? 'from a recording' : 'without a recording'
+  throw new RelError('usage_invalid', `the bump of ${item} was begun ${how}`, {
+    hint: isReplay ? `rel bump resume ${item} --replay DIR` : `rel bump resume ${item}`,
   })
 }
 
@@ -148,18 +164,36 @@ async function begin(request: BumpRequest, context: StepContext): Promise<BumpSt
     base.tree,
     playbook.pins.map(({file}) => file),
   )
+  const {item, assignments} = request
+  const {remote} = playbook.change
+  const old = currentVersion(playbook, files)
+  const branch = branchOf(playbook, {item, old, new: assignments.NEW})
+  const name = {item, base: base.branch, branch}
+  const earlier = await earlierBump(world.git, remote, name, world.now)
   return {
     ...request,
     started: world.now,
+    madeAt: earlier?.madeAt ?? world.now,
+    ...(earlier === undefined ? {} : {earlier: earlier.commit}),
     base,
+    ...(world.isReplay === true ? {isReplay: true} : {}),
     playbookSha256: digestOf(playbook),
-    remote: playbook.change.remote,
-    old: currentVersion(playbook, files),
+    remote,
+    old,
     done: [],
     gates: [],
     warnings: [],
     artifacts: [],
   }
+}
+
+/** A pull request that cannot be opened is told before anything is fetched, not after the push. */
+async function checkForge({options}: BumpRequest, {playbook, world}: StepContext): Promise<void> {
+  if (!options.push || world.pullRequests === undefined) return
+  const {remote, forge} = playbook.change
+  if (!(await hasRemote(world.git, remote))) return
+  if (forge !== undefined) await checkRemoteIs(world.git, remote, forge.repository)
+  await world.pullRequests.checkAccess()
 }
 
 function digestOf(playbook: Playbook): string {

@@ -1,12 +1,14 @@
-import {copyFileSync} from 'node:fs'
 import {tmpdir} from 'node:os'
-import {basename, join} from 'node:path'
+import {join} from 'node:path'
 import type {ElfMachine} from '../gates/elf.ts'
 import {type GateResult, type GateWorld, passed, unavailable} from '../gates/gate.ts'
 import {RelError} from '../system/error.ts'
-import {readFileLimited} from '../system/files.ts'
+import {writeFileAtomic} from '../system/files.ts'
 import {sha256Hex} from '../system/hash.ts'
+import type {Trust} from '../trust/trust-source.ts'
 import {filled} from './change-text.ts'
+import {checkHardwareItem} from './hardware-item.ts'
+import {pinnedSuites} from './pinned-suites.ts'
 import type {GateArch, GateSpec} from './playbook-gates.ts'
 import {assetVariables} from './vendor.ts'
 import type {BumpWorld, GateContext} from './world.ts'
@@ -15,13 +17,10 @@ import type {BumpWorld, GateContext} from './world.ts'
 export type GateHelp = {
   /** Folders to look programs up in, as in $PATH. */
   readonly path: string
-  /** A log of a run on hardware, for gates that nothing here can pass. */
-  readonly hardwareLog?: string
+  /** Whose word counts for a run on hardware. */
+  readonly trust?: Trust
   readonly report?: (text: string) => void
 }
-
-/** More than a log that anybody reads. */
-const MAX_LOG_BYTES = 64 * 1024 * 1024
 
 const machines: Readonly<Record<GateArch, ElfMachine>> = {
   amd64: 'x86_64',
@@ -31,7 +30,7 @@ const machines: Readonly<Record<GateArch, ElfMachine>> = {
 }
 
 /** Runs a playbook's gates with the programs of this machine. */
-export function gateRunner({path, hardwareLog, report}: GateHelp): BumpWorld['runGate'] {
+export function gateRunner({path, trust, report}: GateHelp): BumpWorld['runGate'] {
   return async (spec, context) => {
     const evidence = context.evidenceFolder
     const world = {path, evidence, scratch: tmpdir(), ...(report === undefined ? {} : {report})}
@@ -46,8 +45,12 @@ export function gateRunner({path, hardwareLog, report}: GateHelp): BumpWorld['ru
         return bootGateOf(spec, context, world)
       case 'reproducible':
         return reproducibleOf(spec, context, world)
+      case 'apt_sources':
+        return aptSourcesOf(spec, context, world)
+      case 'verified_files':
+        return filesOf(spec, context)
       case 'hardware_evidence':
-        return hardwareOf(spec, context, hardwareLog)
+        return hardwareOf(spec, context, trust)
       case 'sign_off':
         throw new RelError('internal_error', 'a sign-off is no gate that a machine runs')
     }
@@ -119,6 +122,18 @@ async function reproducibleOf(
   return reproducible({gate: 'reproducible', ...build}, world)
 }
 
+async function aptSourcesOf(
+  {file, options}: Spec<'apt_sources'>,
+  context: GateContext,
+  world: GateWorld,
+): Promise<GateResult> {
+  const {aptSourcesGate} = await import('../gates/apt-sources.ts')
+  const words = options.map((option) => withVersions(option, context))
+  const wanted = pinnedSuites(context.playbook, context.new)
+  const path = join(context.folder, file)
+  return aptSourcesGate({gate: 'apt_sources', file: path, options: words, wanted}, world)
+}
+
 /** The kernel is the one of the playbook, or the one that the upstream took out of its package. */
 function bootOf({disk, kernel, initrd}: Spec<'boot_smoke'>, {folder, assets}: GateContext) {
   if (disk !== undefined) return {kind: 'disk' as const, image: join(folder, disk)}
@@ -128,25 +143,48 @@ function bootOf({disk, kernel, initrd}: Spec<'boot_smoke'>, {folder, assets}: Ga
   return {kind: 'kernel' as const, kernel: image, initrd: join(folder, initrd)}
 }
 
-/** A log from hardware is taken on the word of who signs the change off. */
+async function filesOf(
+  {folder, from}: Spec<'verified_files'>,
+  {folder: root, assets}: GateContext,
+): Promise<GateResult> {
+  const {verifiedFiles} = await import('../gates/verified-files.ts')
+  const prefix = from === undefined ? '' : `${from}/`
+  const files = assets
+    .filter(({name}) => name.startsWith(prefix))
+    .map(({name, sha256, size}) => ({path: name.slice(prefix.length), sha256, size}))
+  return verifiedFiles({gate: 'verified_files', folder: join(root, folder), files})
+}
+
+/** A run on hardware counts when it is of these very files, and signed by who may sign off. */
 async function hardwareOf(
   {about}: Spec<'hardware_evidence'>,
-  {evidenceFolder}: GateContext,
-  log: string | undefined,
+  {playbook, new: version, assets, now, evidenceFolder, hardwareEvidence: envelope}: GateContext,
+  trust: Trust | undefined,
 ): Promise<GateResult> {
   const {hardwareEvidence} = await import('../gates/hardware-evidence.ts')
   const gate = 'hardware_evidence'
   const asked = hardwareEvidence(gate, about)
-  if (log === undefined) return asked
-  const sha256 = sha256Hex(readFileLimited(log, MAX_LOG_BYTES))
-  const kept = join(evidenceFolder, `hardware-${basename(log)}`)
-  copyFileSync(log, kept)
-  return passed(gate, 'a log of a run on hardware is attached; who signs off vouches for it', {
-    caveats: asked.caveats,
-    logs: [{path: kept, sha256}],
-  })
+  if (envelope === undefined || trust === undefined) return asked
+  const wish = {item: playbook.item, version, about, assets, now}
+  try {
+    const {found, by} = checkHardwareItem(envelope, wish, trust)
+    const kept = join(evidenceFolder, 'hardware-evidence.json')
+    const text = `${JSON.stringify(envelope, null, 2)}\n`
+    writeFileAtomic(kept, text)
+    const day = new Date(found.tested_at * 1000).toISOString().slice(0, 10)
+    return passed(gate, `${by} ran it on ${found.board} on ${day}`, {
+      caveats: asked.caveats,
+      logs: [{path: kept, sha256: sha256Hex(text)}],
+    })
+  } catch (error) {
+    if (!(error instanceof RelError)) throw error
+    return {...asked, verdict: 'refused', code: error.code, summary: error.message}
+  }
 }
 
-function withVersions(text: string, {playbook, old, new: next}: GateContext): string {
-  return filled(text, {item: playbook.item, old, new: next})
+function withVersions(text: string, {playbook, old, new: next, inputs}: GateContext): string {
+  const versions = filled(text, {item: playbook.item, old, new: next})
+  return versions.replaceAll(/(?<!\$)\{([A-Z][A-Z0-9_]*)\}/g, (word, key: string) => {
+    return Object.hasOwn(inputs, key) ? (inputs[key] ?? word) : word
+  })
 }

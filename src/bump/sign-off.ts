@@ -1,13 +1,9 @@
 import {RelError} from '../system/error.ts'
 import type {JsonObject} from '../system/json.ts'
-import {canonicalJson} from '../trust/canonical-json.ts'
-import {addSignature, checkSignatures} from '../trust/envelope.ts'
 import type {Signer} from '../trust/signer.ts'
 import type {Trust} from '../trust/trust-source.ts'
+import {checkStatement, type StatementKind, signStatement} from './signed-statement.ts'
 import type {BumpWorld} from './world.ts'
-
-/** A limited key counts for this product's item on this channel (docs/formats/trust-anchor.md). */
-const CHANNEL = 'stable'
 
 /**
  * The sign-off of a release engineer: a signature over the item, both versions and the digest of
@@ -20,25 +16,39 @@ export function signOffBy(
   now: number,
 ): Required<BumpWorld>['signOff'] {
   return async (statement) => {
+    const {item = '', evidence_sha256: sha256} = statement as Record<string, string | undefined>
+    const {envelope, by} = await signChecked('sign-off', statement, item, {signer, trust, now})
+    const [signature] = envelope.signatures as readonly {readonly sig: string}[]
     const {keyId} = signer.publicKey
-    const canonical = canonicalJson(statement)
-    const signatures = await addSignature('sign-off', canonical, [], signer)
-    const {item = ''} = statement as {item?: string}
-    try {
-      const keys = trust.keysFor({product: item, channel: CHANNEL, now})
-      checkSignatures('sign-off', canonical, signatures, keys)
-    } catch (cause) {
-      if (!(cause instanceof RelError)) throw cause
-      throw new RelError('sign_off_refused', `${signer.label} may not sign off: ${cause.message}`, {
-        cause,
-      })
-    }
-    const envelope: JsonObject = {
-      sign_off: statement,
-      signatures: signatures.map((it) => ({...it})),
-    }
-    const evidenceSha256 = String((statement as {evidence_sha256?: string}).evidence_sha256)
-    const signature = signatures[0]?.sig ?? ''
-    return {by: trust.nameOf(keyId) ?? keyId, keyId, evidenceSha256, signature, envelope}
+    return {by, keyId, evidenceSha256: String(sha256), signature: signature?.sig ?? '', envelope}
+  }
+}
+
+/** Signs a waiver as the same release engineer. Refuses with sign_off_refused. */
+export function waiveBy(
+  signer: Signer,
+  trust: Trust,
+  now: number,
+): Required<BumpWorld>['signWaiver'] {
+  return (waiver) => signChecked('waiver', {...waiver}, waiver.item, {signer, trust, now})
+}
+
+type Signing = {readonly signer: Signer; readonly trust: Trust; readonly now: number}
+
+/** A signature is checked as everybody else will check it before anything is built on it. */
+async function signChecked(
+  kind: StatementKind,
+  statement: JsonObject,
+  item: string,
+  {signer, trust, now}: Signing,
+): Promise<{readonly envelope: JsonObject; readonly by: string}> {
+  const envelope = await signStatement(kind, statement, signer)
+  try {
+    return {envelope, by: checkStatement(kind, envelope, item, trust, now)}
+  } catch (cause) {
+    if (!(cause instanceof RelError)) throw cause
+    throw new RelError('sign_off_refused', `${signer.label} may not sign off: ${cause.message}`, {
+      cause,
+    })
   }
 }

@@ -21,8 +21,8 @@ export type StepContext = {
 
 export type Step = {
   readonly name: string
-  /** What it does, for people. */
-  readonly text: string
+  /** What it does, for people; absent for what takes no time worth showing. */
+  readonly text?: string
   /** Does it and returns what is new. Can be done again after it was interrupted anywhere. */
   run(state: BumpState, context: StepContext): Promise<Partial<BumpState>>
 }
@@ -32,11 +32,16 @@ export async function planOf(
   state: BumpState,
   {playbook, world}: StepContext,
 ): Promise<{plan: BumpPlan; before: Files}> {
-  const {verified, assignments, options, artifacts, started} = state
+  const {verified, assignments, options, artifacts, madeAt} = state
   if (verified === undefined) throw outOfOrder('plan')
   const paths = [...playbook.pins.map(({file}) => file), LOCK_FILE]
   const files = await filesAt(world.git, state.base.tree, paths)
-  const facts = {playbook, assignments, options, files, verified, artifacts, now: started}
+  const {waivers = [], hardwareEvidence} = state
+  const proofs = {
+    ...(waivers.length === 0 ? {} : {waivers: waivers.map(({envelope}) => envelope)}),
+    ...(hardwareEvidence === undefined ? {} : {hardwareEvidence}),
+  }
+  const facts = {playbook, assignments, options, files, verified, artifacts, proofs, now: madeAt}
   return {plan: planBump(facts), before: files}
 }
 
@@ -58,10 +63,11 @@ export async function trialOf(state: BumpState, context: StepContext) {
     playbook: context.playbook,
     base: state.base,
     old: state.old,
+    new: state.assignments.NEW,
     tree: treeOf(state),
-    previous: plan.previous?.version === state.old ? plan.previous.artifacts : [],
-    assets: [],
-    now: state.started,
+    upstream: context.world.upstream,
+    ...(plan.previous?.version === state.old ? {previous: plan.previous} : {}),
+    now: state.madeAt,
     scratch: paths.scratch,
     log: join(paths.evidence, 'rollback.log'),
   }

@@ -1,11 +1,13 @@
 import {RelError} from '../system/error.ts'
 import type {Git} from '../system/git.ts'
+import type {Trust} from '../trust/trust-source.ts'
 import type {Drift, Upstream} from '../upstream/upstream.ts'
 import {type LastAudit, readAudits, writeAudits} from './audit-log.ts'
 import {LOCK_FILE, type Lock, type LockEntry, parseLock} from './lock-file.ts'
 import {type CurrentPin, currentPins, currentVersion} from './plan.ts'
 import type {Playbook} from './playbook.ts'
-import {filesAt} from './repository.ts'
+import {proofDrifts} from './proof-drifts.ts'
+import {filesAt, headCommit} from './repository.ts'
 
 /** Opens the upstream of a playbook; refuses what is not configured. */
 export type OpenUpstream = (playbook: Playbook, locked: LockEntry | undefined) => Promise<Upstream>
@@ -30,7 +32,8 @@ export async function surveyItems(
   playbooks: readonly Playbook[],
   open: OpenUpstream | undefined,
 ): Promise<readonly ItemRow[]> {
-  const lock = parseLock(await lockText(git))
+  if (playbooks.length === 0) return []
+  const lock = await loadLock(git)
   const rows: ItemRow[] = []
   for (const playbook of playbooks) rows.push(await surveyItem(git, playbook, lock, open))
   return rows
@@ -74,19 +77,24 @@ export type AuditRow = {
   readonly problem?: {readonly code: string; readonly message: string}
 }
 
+/** When, and whose signatures under waivers and evidence count: asked only where there are some. */
+export type AuditTerms = {readonly now: number; readonly trust: () => Promise<Trust>}
+
 /**
- * Compares every pin with its lock and with upstream now. A pin without a lock, and an upstream
+ * Compares every pin with its lock and with upstream now, and asks whether what no gate could see is
+ * still vouched for. A pin without a lock, and an upstream
  * that does not answer, are unknown: never unchanged.
  */
 export async function auditItems(
   git: Git,
   playbooks: readonly Playbook[],
   open: OpenUpstream,
-  now: number,
+  {now, trust}: AuditTerms,
 ): Promise<readonly AuditRow[]> {
-  const lock = parseLock(await lockText(git))
+  const lock = await loadLock(git)
   const rows: AuditRow[] = []
-  for (const playbook of playbooks) rows.push(await auditItem(git, playbook, lock, open))
+  for (const playbook of playbooks)
+    rows.push(await auditItem(git, playbook, lock, open, {now, trust}))
   writeAudits(git, new Map(rows.map(({item, verdict}) => [item, {at: now, verdict}])))
   return rows
 }
@@ -96,11 +104,12 @@ async function auditItem(
   playbook: Playbook,
   lock: Lock,
   open: OpenUpstream,
+  terms: AuditTerms,
 ): Promise<AuditRow> {
   const {item} = playbook
   const entry = lock.get(item)
   try {
-    const current = currentVersion(playbook, await pinFiles(git, playbook))
+    const current = await pinnedVersion(git, playbook)
     const unlocked = {code: 'pin_not_locked', message: `${LOCK_FILE} does not know ${item}`}
     if (entry === undefined)
       return {item, current, verdict: 'unknown', drifts: [], problem: unlocked}
@@ -108,7 +117,10 @@ async function auditItem(
       const drift = {subject: item, code: 'pin_drift', seen: current, wanted: entry.version}
       return {item, current, verdict: 'drifted', drifts: [drift]}
     }
-    const drifts = await (await open(playbook, entry)).audit(current, entry.upstream)
+    const drifts = [
+      ...(await proofDrifts(playbook, entry, terms)),
+      ...(await (await open(playbook, entry)).audit(current, entry.upstream)),
+    ]
     return {item, current, verdict: drifts.length === 0 ? 'unchanged' : 'drifted', drifts}
   } catch (error) {
     if (!(error instanceof RelError)) throw error
@@ -120,19 +132,25 @@ async function auditItem(
 async function pinFiles(git: Git, {pins}: Playbook) {
   return filesAt(
     git,
-    'HEAD',
+    await headCommit(git),
     pins.map(({file}) => file),
   )
 }
 
 /** What the lock of the current commit knows of an item. */
 export async function lockedEntry(git: Git, item: string): Promise<LockEntry | undefined> {
-  return parseLock(await lockText(git)).get(item)
+  return (await loadLock(git)).get(item)
 }
 
-async function lockText(git: Git): Promise<string | undefined> {
-  const bytes = (await filesAt(git, 'HEAD', [LOCK_FILE])).get(LOCK_FILE)
-  return bytes === undefined ? undefined : Buffer.from(bytes).toString('utf8')
+/** The lock of the current commit. Refuses with git_no_commit and lock_invalid. */
+async function loadLock(git: Git): Promise<Lock> {
+  const bytes = (await filesAt(git, await headCommit(git), [LOCK_FILE])).get(LOCK_FILE)
+  return parseLock(bytes === undefined ? undefined : Buffer.from(bytes).toString('utf8'))
+}
+
+/** The version that an item is pinned to in the current commit. Refuses as currentVersion does. */
+export async function pinnedVersion(git: Git, playbook: Playbook): Promise<string> {
+  return currentVersion(playbook, await pinFiles(git, playbook))
 }
 
 /**
@@ -140,7 +158,7 @@ async function lockText(git: Git): Promise<string | undefined> {
  * to. Refuses with no_previous_version.
  */
 export async function previousVersion(git: Git, playbook: Playbook): Promise<string> {
-  const current = currentVersion(playbook, await pinFiles(git, playbook))
+  const current = await pinnedVersion(git, playbook)
   const files = [...new Set(playbook.pins.map(({file}) => file))]
   const log = await git.text(['log', '--format=%H', '--max-count=200', 'HEAD', '--', ...files])
   for (const commit of log.split('\n').filter((id) => id !== '')) {

@@ -1,9 +1,15 @@
-import {createHash} from 'node:crypto'
-import {createReadStream, realpathSync} from 'node:fs'
-import {join, relative} from 'node:path'
+import {createHash, randomUUID} from 'node:crypto'
+import {copyFileSync, createReadStream, mkdirSync, mkdtempSync, realpathSync, rmSync} from 'node:fs'
+import {tmpdir} from 'node:os'
+import {basename, dirname, join, relative} from 'node:path'
+import {EvidenceLog} from '../gates/evidence-log.ts'
+import {endMarked} from '../gates/marked-processes.ts'
+import {badEnd} from '../gates/run-logged.ts'
+import {findProgram, runProgram} from '../gates/run-program.ts'
+import {closedWords, startedBy} from '../gates/sandbox.ts'
 import {RelError} from '../system/error.ts'
-import {fileError, statIfThere, writeFileAtomic} from '../system/files.ts'
-import {runProcess} from '../system/processes.ts'
+import {fileError, statIfThere} from '../system/files.ts'
+import {trackLeftover} from '../system/leftovers.ts'
 import type {VerifiedAsset} from '../upstream/upstream.ts'
 import type {LockEntry} from './lock-file.ts'
 import type {Playbook} from './playbook.ts'
@@ -18,44 +24,113 @@ export type Vendoring = {
   readonly log: string
 }
 
+/** More than a log that anybody reads. */
+const MAX_LOG_BYTES = 64 * 1024 * 1024
+
 /**
  * Runs a playbook's vendoring commands in a checkout and gives the digests of what they leave. The
- * commands get REL_ITEM, REL_VERSION and, per verified asset, REL_ASSET_ARCH; no token, nothing
- * else of the caller's environment. Refuses with vendor_failed.
+ * commands get REL_ITEM, REL_VERSION and, per verified asset, REL_ASSET_ARCH, or REL_ASSETS for those
+ * without an architecture; no token, nothing else of the caller's environment. What they leave
+ * running ends with them, or the log says what may not. Refuses with vendor_failed, tool_missing.
  */
 export async function vendor(vendoring: Vendoring): Promise<LockEntry['artifacts']> {
   const {playbook, folder, version, assets, log} = vendoring
   if (playbook.vendor === undefined) return []
-  const env = {
-    REL_ITEM: playbook.item,
-    REL_VERSION: version,
-    ...assetVariables(assets),
+  const {PATH = '/usr/bin:/bin', HOME = '/'} = process.env
+  const versions = {REL_ITEM: playbook.item, REL_VERSION: version}
+  const staged = stageAssets(assets, dirname(log))
+  const run = randomUUID()
+  const env = {PATH, HOME, REL_RUN: run, ...versions, ...assetVariables(assets), ...staged.env}
+  const said = new EvidenceLog(dirname(log), basename(log), MAX_LOG_BYTES)
+  try {
+    const {words, caveats} = await closedWords({
+      path: PATH,
+      scratch: tmpdir(),
+      evidence: dirname(log),
+    })
+    for (const caveat of caveats) said.write(`${caveat}\n`)
+    const how = {cwd: folder, env, timeoutSecs: playbook.vendor.timeout_secs, words}
+    for (const argv of playbook.vendor.run) await runCommand(argv, how, said)
+  } finally {
+    endMarked('REL_RUN', run)
+    said.close()
+    staged.remove()
   }
-  const said: string[] = []
-  for (const [file = '', ...args] of playbook.vendor.run) {
-    const options = {cwd: folder, env, timeoutSecs: playbook.vendor.timeout_secs}
-    const ran = await runProcess(file, args, {...options, maxOutput: 64 * 1024 * 1024})
-    said.push(`$ ${[file, ...args].join(' ')}\n${ran.stdout.toString('utf8')}${ran.stderr}`)
-    writeFileAtomic(log, said.join('\n'))
-    if (ran.exitCode !== 0)
-      throw new RelError('vendor_failed', `${file} ended with ${ran.exitCode}`, {
-        hint: `Read ${log}.`,
-        details: {log, exit_code: ran.exitCode},
-      })
-  }
+  return artifactsIn(folder, playbook.vendor.artifacts)
+}
+
+/** The digests of vendored files as they are in a checkout now. Refuses with vendor_failed. */
+export async function artifactsIn(
+  folder: string,
+  paths: readonly string[],
+): Promise<LockEntry['artifacts']> {
   const found: {path: string; sha256: string}[] = []
-  for (const path of playbook.vendor.artifacts)
-    found.push({path, sha256: await digestInside(folder, path)})
+  for (const path of paths) found.push({path, sha256: await digestInside(folder, path)})
   return found
 }
 
-/** REL_ASSET_AMD64 and so on: where the verified files are. */
+type Circumstances = Pick<Parameters<typeof runProgram>[0], 'cwd' | 'env' | 'timeoutSecs'> & {
+  /** What the command is started by. */
+  readonly words: readonly string[]
+}
+
+/** What it leaves running ends with it: nothing may change the files afterwards. */
+async function runCommand(
+  [file = '', ...args]: readonly string[],
+  {words, ...how}: Circumstances,
+  log: EvidenceLog,
+): Promise<void> {
+  const program = findProgram(file, how.env.PATH ?? '', how.cwd)
+  if (program === undefined) throw new RelError('tool_missing', `${file} was not found on PATH`)
+  log.write(`$ ${[file, ...args].join(' ')}\n`)
+  const onOutput = (_: unknown, bytes: Buffer) => (log.write(bytes) ? undefined : 'flood')
+  const end = await runProgram({...how, argv: startedBy(words, [program, ...args]), onOutput})
+  const bad = badEnd(end, how.timeoutSecs)
+  if (bad === undefined) return
+  const exit = end.end === 'exited' ? {exit_code: end.exitCode} : {}
+  throw new RelError('vendor_failed', `${file}: ${bad.summary}`, {
+    hint: `Read ${log.path}.`,
+    details: {log: log.path, ...exit},
+  })
+}
+
+/** REL_ASSET_AMD64 and so on: where the verified files are that have an architecture. */
 export function assetVariables(assets: readonly VerifiedAsset[]): Record<string, string> {
   return Object.fromEntries(
-    assets.map(({arch, path}) => {
+    assets.filter(hasArch).map(({arch, path}) => {
       return [`REL_ASSET_${arch.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')}`, path]
     }),
   )
+}
+
+function hasArch({arch}: VerifiedAsset): boolean {
+  return arch !== 'any'
+}
+
+/** REL_ASSETS: a folder with copies of the files that have none, each under its name. */
+function stageAssets(
+  assets: readonly VerifiedAsset[],
+  scratch: string,
+): {readonly env: Readonly<Record<string, string>>; remove(): void} {
+  const named = assets.filter((asset) => !hasArch(asset))
+  if (named.length === 0) return {env: {}, remove: () => {}}
+  mkdirSync(scratch, {recursive: true})
+  const folder = mkdtempSync(join(scratch, 'assets-'))
+  const forget = trackLeftover(folder)
+  for (const {name, path} of named) {
+    const copy = join(folder, name)
+    try {
+      mkdirSync(dirname(copy), {recursive: true})
+      copyFileSync(path, copy)
+    } catch (error) {
+      throw fileError(error, copy, 'write')
+    }
+  }
+  const remove = () => {
+    rmSync(folder, {recursive: true, force: true})
+    forget()
+  }
+  return {env: {REL_ASSETS: folder}, remove}
 }
 
 /** A link must not make a digest of something outside of the checkout. */

@@ -5,6 +5,7 @@ import type {Upstream, VerifiedAsset} from '../upstream/upstream.ts'
 import type {BumpEvidence, SignOff} from './evidence.ts'
 import type {Playbook} from './playbook.ts'
 import type {GateSpec} from './playbook-gates.ts'
+import type {Waiver} from './waiver.ts'
 
 /** What a gate may look at while it decides. */
 export type GateContext = {
@@ -20,6 +21,8 @@ export type GateContext = {
   readonly assets: readonly VerifiedAsset[]
   /** When the bump began, seconds since the epoch. */
   readonly now: number
+  /** A signed run on hardware, where one was given: untrusted until the gate has checked it. */
+  readonly hardwareEvidence?: JsonObject
 }
 
 /** A pull request that is open now. */
@@ -33,6 +36,11 @@ export type OpenedPullRequest = {
 
 /** The forge where the pull request is. */
 export type PullRequests = {
+  /**
+   * That there is a token, that it opens the repository, and that it may write there as far as the
+   * forge says: asked before anything is fetched. Nothing is changed.
+   */
+  checkAccess(): Promise<void>
   /** Opens the one pull request of the branch, or updates the one that is open. */
   openOrUpdate(evidence: BumpEvidence): Promise<OpenedPullRequest>
   /** Starts a workflow on a branch. */
@@ -50,10 +58,16 @@ export type BumpWorld = {
   runGate(spec: GateSpec, context: GateContext): Promise<GateResult>
   /** Signs a statement as release engineer, where one was named; refuses who may not. */
   signOff?(statement: JsonObject): Promise<SignOff & {readonly envelope: JsonObject}>
+  /** Signs a waiver as that engineer, and says who that is. */
+  signWaiver?(waiver: Waiver): Promise<{readonly envelope: JsonObject; readonly by: string}>
+  /** A signed run on hardware that was given: untrusted. */
+  readonly hardwareEvidence?: JsonObject
   /** Where a forge is configured. */
   readonly pullRequests?: PullRequests
   /** Seconds since the epoch. */
   readonly now: number
+  /** True when every answer comes from a recording: then nothing leaves this machine, no push either. */
+  readonly isReplay?: boolean
   /** Told before each step, and after it before it is journalled. */
-  onStep?(phase: 'begin' | 'end', name: string, text: string): void
+  onStep?(phase: 'begin' | 'end', name: string, text?: string): void
 }

@@ -2,6 +2,7 @@ import {counted} from '../system/counted.ts'
 import {RelError} from '../system/error.ts'
 import {freeMemory} from '../system/free-memory.ts'
 import {sha256Hex} from '../system/hash.ts'
+import type {JsonObject} from '../system/json.ts'
 import {takesLegacy} from '../trust/anchor.ts'
 import {canonicalPieces} from '../trust/canonical-json.ts'
 import {type PublicKey, verifyEd25519} from '../trust/ed25519.ts'
@@ -9,35 +10,37 @@ import {checkSignatures, decodeSignature, type KeySet, shortId} from '../trust/e
 import {checkExpectations, checkFresh} from './expectations.ts'
 import type {BundleManifest, ManifestFile} from './manifest.ts'
 import {
+  isBundleName,
   KNOWN_SPEC,
+  type ManifestDocument,
   parseDocument,
   parseMeaning,
-  type SignaturesOf,
   unsupportedSpec,
 } from './parse-manifest.ts'
 import type {OnStep, TrustSource, VerifiedManifest, VerifyPolicy} from './verify-policy.ts'
-import {partsOfName} from './version.ts'
-import {canonicalBytes} from './write-manifest.ts'
+import {isVersion, partsOfName} from './version.ts'
+import {canonicalBytes, utf8Of} from './write-manifest.ts'
 
 const silent: OnStep = () => undefined
 
-/** What is left to check once manifest.json was read: its signatures and what they cover. */
-type Candidate = SignaturesOf & {
-  /** Absent when the format is newer than this version. */
-  readonly manifest: BundleManifest | undefined
-  /** What is signed, RFC 8785 in UTF-8. */
-  readonly canonical: Uint8Array
-  readonly product: string
-  readonly channel: string
+/** manifest.json once it was read: its signatures, what they cover, and what that claims to be. */
+type Candidate = ManifestDocument & {
+  readonly claims: Claims
+  /** What is signed, RFC 8785 in UTF-8; made when a signature that counts is to be checked. */
+  readonly canonical: () => Buffer
 }
+
+/** What nobody has vouched for yet: it picks the keys, the signature then proves it. */
+type Claims = {readonly product: string; readonly channel: string; readonly version: string}
 
 /**
  * The one verdict on a manifest, for trees, archives and devices. The order is the promise of
- * docs/formats/manifest.md: length, strict JSON, shape, keys, signatures, revocation, format,
- * what was asked for, freshness. `sidecar` is the Sigstore bundle, where the policy wants one.
- * Refuses as parseManifest and checkSignatures do, and with legacy_refused, spec_unsupported,
- * product_mismatch, version_mismatch, channel_mismatch, target_mismatch, timestamp_future,
- * manifest_expired, and what the trust source and the identity check refuse with.
+ * docs/formats/manifest.md: length, strict JSON, keys, signatures, revocation, format, shape, what
+ * was asked for, freshness: who signs with no trusted key gets no path looked at. `sidecar` is the
+ * Sigstore bundle, where the policy wants one. Refuses as parseManifest and checkSignatures do, and
+ * with legacy_refused, spec_unsupported, product_mismatch, version_mismatch, channel_mismatch,
+ * target_mismatch, timestamp_future, manifest_expired, and what the trust source and the identity
+ * check refuse with.
  */
 export async function verifyManifestBytes(
   bytes: Uint8Array,
@@ -46,17 +49,20 @@ export async function verifyManifestBytes(
   sidecar?: Uint8Array,
 ): Promise<VerifiedManifest> {
   const candidate = readCandidate(bytes, policy, onStep)
-  const {spec, manifest, canonical} = candidate
+  const {spec} = candidate
   const signers = await checkSigners(candidate, {bytes, sidecar, policy, onStep})
-  const manifestSha256 = sha256Hex(bytes)
-  const contentSha256 = sha256Hex(canonical)
-  freeMemory(canonical)
+  const contentSha256 = sha256Hex(candidate.canonical())
+  freeMemory(candidate.canonical())
   policy.trust.checkRevoked({manifestSha256: contentSha256})
   onStep({check: 'revocation', detail: `${contentSha256.slice(0, 16)} is not revoked`})
-  if (manifest === undefined) throw unsupportedSpec(spec ?? 0)
+  if (spec !== undefined && spec !== KNOWN_SPEC) throw unsupportedSpec(spec)
   onStep({check: 'format', detail: spec === undefined ? 'D2' : `rel ${spec}`})
+  const manifest = parseMeaning(candidate)
+  const {length: count} = manifest.files
+  onStep({check: 'shape', detail: `${counted(count, 'file')}, all paths inside the bundle`})
   onStep({check: 'expectations', detail: checkExpectations(manifest, policy.expect)})
   onStep({check: 'freshness', detail: checkFresh(manifest, policy.now)})
+  const manifestSha256 = sha256Hex(bytes)
   return {file: fileOf(candidate, manifest), manifest, manifestSha256, contentSha256, ...signers}
 }
 
@@ -67,24 +73,17 @@ function fileOf({signature, signatures}: Candidate, manifest: BundleManifest): M
 function readCandidate(bytes: Uint8Array, policy: VerifyPolicy, onStep: OnStep): Candidate {
   const document = parseDocument(bytes)
   onStep({check: 'json', detail: `${counted(bytes.length, 'byte')} of strict JSON`})
-  // the parsed JSON of a large bundle takes 50 MB, so nothing may hold on to it
-  const {value, ...signatures} = document
-  const {spec} = signatures
-  if (spec === undefined && policy.legacy === 'deny') throw legacyRefused()
-  if (spec !== undefined && spec > KNOWN_SPEC) {
-    const {product, channel} = value.rel as Record<string, unknown>
-    const canonical = Buffer.from([...canonicalPieces(value)].join(''), 'utf8')
-    return {...signatures, manifest: undefined, canonical, ...scopeOf(product, channel)}
+  const claims = claimsOf(document.value)
+  if (document.spec === undefined) {
+    if (policy.legacy === 'deny') throw legacyRefused()
+    if (!takesLegacy(policy.legacy, claims.product)) throw legacyRefused(claims.product)
   }
-  const manifest = parseMeaning(document)
-  onStep({
-    check: 'shape',
-    detail: `${counted(manifest.files.length, 'file')}, all paths inside the bundle`,
-  })
-  const {product = partsOfName(manifest.bundleName).product, channel} = manifest.rel ?? {}
-  if (spec === undefined && !takesLegacy(policy.legacy, product)) throw legacyRefused(product)
-  const canonical = canonicalBytes(manifest)
-  return {...signatures, manifest, canonical, ...scopeOf(product, channel)}
+  let made: Buffer | undefined
+  const canonical = () => {
+    made ??= utf8Of(canonicalPieces(document.value), bytes.length)
+    return made
+  }
+  return {...document, claims, canonical}
 }
 
 function legacyRefused(product?: string): RelError {
@@ -92,10 +91,16 @@ function legacyRefused(product?: string): RelError {
   return new RelError('legacy_refused', `the manifest${whose} has no rel section (a D2 manifest)`)
 }
 
-/** What an untrusted manifest claims to be for: it picks the keys, the signature then proves it. */
-function scopeOf(product: unknown, channel: unknown): {product: string; channel: string} {
+/** Names that no key is for are empty; a product of D2 is part of the name of its bundle. */
+function claimsOf({bundle_name: name, version, rel}: JsonObject): Claims {
   const text = (value: unknown): string => (typeof value === 'string' ? value : '')
-  return {product: text(product), channel: text(channel)}
+  const {product, channel} = (rel ?? {}) as JsonObject
+  const ofName = isBundleName(text(name)) ? partsOfName(text(name)).product : ''
+  return {
+    product: rel === undefined ? ofName : text(product),
+    channel: text(channel),
+    version: text(version),
+  }
 }
 
 type Signers = Pick<VerifiedManifest, 'signedBy' | 'threshold' | 'identities'>
@@ -135,10 +140,14 @@ async function checkEither(candidate: Candidate, context: Context): Promise<Sign
 }
 
 async function checkIdentity(
-  {spec, manifest}: Candidate,
+  {spec, claims}: Candidate,
   {bytes, sidecar, policy, onStep}: Context,
 ): Promise<readonly string[]> {
-  if (manifest === undefined) throw unsupportedSpec(spec ?? 0)
+  const {version, product} = claims
+  if (spec !== undefined && spec !== KNOWN_SPEC) throw unsupportedSpec(spec)
+  if (!isVersion(version))
+    throw new RelError('manifest_malformed', 'version is no semantic version')
+  const manifest = {version, ...(spec === undefined ? {} : {rel: {product}})}
   const identities = await policy.identity?.check({manifestBytes: bytes, manifest, sidecar})
   if (identities === undefined || identities.length === 0)
     throw new RelError('internal_error', 'an identity check passed without an identity')
@@ -150,22 +159,28 @@ async function checkKeys(
   candidate: Candidate,
   {policy, onStep}: Context,
 ): Promise<Pick<Signers, 'signedBy' | 'threshold'>> {
-  const {spec, signatures, canonical, product, channel} = candidate
+  const {spec, signatures, claims, canonical} = candidate
+  const {product, channel} = claims
   const keySet = policy.trust.keysFor({product, channel, now: policy.now})
   const {threshold} = keySet
   onStep({check: 'keys', detail: `${keySet.keys.length} trusted, ${threshold} must have signed`})
   const signedBy =
     spec === undefined
       ? checkLegacyOnly(candidate, keySet, policy)
-      : checkSignatures('manifest', [canonical], signatures, keySet).signedBy
+      : checkSignatures('manifest', whenAsked(canonical), signatures, keySet).signedBy
   if (spec !== undefined) checkLegacyBeside(candidate, keySet, signedBy)
   if (policy.paranoid === true) {
     const {checkAgain} = await import('./second-opinion.ts')
-    await checkAgain(candidate, canonical, keySet.keys, signedBy)
+    await checkAgain(candidate, canonical(), keySet.keys, signedBy)
     onStep({check: 'second opinion', detail: 'a second implementation agrees'})
   }
   onStep({check: 'signatures', detail: `valid: ${namesOf(signedBy, policy.trust)}`})
   return {signedBy, threshold}
+}
+
+/** One piece, made when it is read: never, when no trusted key claims to have signed. */
+function* whenAsked(canonical: () => Buffer): Generator<Uint8Array> {
+  yield canonical()
 }
 
 function namesOf(keyIds: readonly string[], trust: TrustSource): string {
@@ -174,17 +189,18 @@ function namesOf(keyIds: readonly string[], trust: TrustSource): string {
 
 /** A true D2 manifest: its one signature is all there is, so it meets a threshold of one. */
 function checkLegacyOnly(
-  {signature, manifest, canonical}: Candidate,
+  candidate: Candidate,
   {keys, threshold}: KeySet,
   policy: VerifyPolicy,
 ): readonly string[] {
+  const {signature} = candidate
   if (signature === undefined) throw new RelError('signature_missing', 'nobody has signed')
   if (threshold !== 1)
     throw new RelError('threshold_not_met', `a D2 manifest has 1 signature, want ${threshold}`)
   const key =
-    legacySigner(canonical, signature, keys) ??
-    (policy.legacyCanonical === 'python-default' && manifest !== undefined
-      ? legacySigner(canonicalBytes(manifest, 'python-default'), signature, keys)
+    legacySigner(candidate.canonical(), signature, keys) ??
+    (policy.legacyCanonical === 'python-default'
+      ? legacySigner(canonicalBytes(parseMeaning(candidate), 'python-default'), signature, keys)
       : undefined)
   if (key === undefined)
     throw new RelError('signature_invalid', 'no trusted key has made the signature', {
@@ -204,7 +220,7 @@ function checkLegacyBeside(
 ): void {
   if (signature === undefined) return
   const counting = keys.filter((key) => signedBy.includes(key.keyId))
-  if (legacySigner(canonical, signature, counting) !== undefined) return
+  if (legacySigner(canonical(), signature, counting) !== undefined) return
   if (signatures.length > signedBy.length) return
   throw new RelError('signature_invalid', 'the D2 signature is by none of those who signed')
 }

@@ -29,11 +29,11 @@ export type IdentityPolicy = {
   readonly mode: 'sigstore' | 'both' | 'either'
   /**
    * The identities that signed these exact bytes of manifest.json, at least one, or a RelError.
-   * `manifest` is what the bytes say (its version fills `{version}`); `sidecar` is the bundle.
+   * `manifest` is what the bytes claim (its version fills `{version}`); `sidecar` is the bundle.
    */
   check(question: {
     readonly manifestBytes: Uint8Array
-    readonly manifest: BundleManifest
+    readonly manifest: {readonly version: string; readonly rel?: {readonly product: string}}
     readonly sidecar: Uint8Array | undefined
   }): Promise<readonly string[]>
 }

@@ -36,14 +36,19 @@ export function canonicalManifest(
   return inPieces(canonicalTokens(manifest, style === 'jcs' ? jcs : pythonDefault))
 }
 
-/**
- * The canonical form as UTF-8 in one buffer: what D2's signature covers. Memory that is never
- * written to costs nothing, so the guess of its size is a generous one.
- */
+/** The canonical form as UTF-8 in one buffer: what D2's signature covers. */
 export function canonicalBytes(manifest: BundleManifest, style: CanonicalStyle = 'jcs'): Buffer {
-  let buffer = Buffer.allocUnsafeSlow(4 * PIECE + manifest.files.length * 512)
+  return utf8Of(canonicalManifest(manifest, style), manifest.files.length * 512)
+}
+
+/**
+ * Text in pieces as UTF-8 in one buffer. Memory that is never written to costs nothing, so the
+ * guess of its size may be a generous one.
+ */
+export function utf8Of(pieces: Iterable<string>, guess: number): Buffer {
+  let buffer = Buffer.allocUnsafeSlow(4 * PIECE + guess)
   let length = 0
-  for (const piece of canonicalManifest(manifest, style)) {
+  for (const piece of pieces) {
     const needed = length + Buffer.byteLength(piece)
     if (needed > buffer.length) {
       const larger = Buffer.allocUnsafeSlow(2 * needed)

@@ -1,4 +1,4 @@
-import {Flags} from '@oclif/core'
+import {Args, Flags} from '@oclif/core'
 import {type KeyFileFlagValues, keyFileFlags} from './key-flags.ts'
 import {type TrustFlagValues, trustFlags} from './trust-flags.ts'
 
@@ -9,10 +9,11 @@ export const worldFlags = {
     helpValue: 'KEY',
     summary: 'Sign the change off with this key: a name from rel keys list, a file, or a signer.',
   }),
-  'hardware-log': Flags.string({
+  'hardware-evidence': Flags.string({
     helpGroup: 'SIGN-OFF',
     helpValue: 'FILE',
-    summary: 'Log of a run on hardware, for what no gate here can prove.',
+    summary:
+      'Signed evidence of a run on hardware (rel smoke hardware), for what no gate can prove.',
   }),
   ...keyFileFlags,
   ...trustFlags,
@@ -23,8 +24,19 @@ export const worldFlags = {
   }),
   replay: Flags.string({
     helpValue: 'DIR',
-    summary: 'Take every answer and every verdict from this folder; no network, no gate is run.',
+    summary:
+      'Take every answer and every verdict from this folder: no network, no gate, nothing is pushed.',
   }),
+}
+
+/** The item and its KEY=VALUE words. */
+export const bumpArgs = {
+  item: Args.string({
+    description: 'Item, as in playbooks/ITEM.yaml.',
+    name: 'ITEM',
+    required: true,
+  }),
+  assignment: Args.string({description: 'NEW=VERSION and further inputs.', name: 'KEY=VALUE'}),
 }
 
 /** What a bump may do. */
@@ -37,6 +49,10 @@ export const bumpFlags = {
     default: false,
     summary: 'Tag the change where the playbook tags critical ones.',
   }),
+  lock: Flags.boolean({
+    default: false,
+    summary: 'Move nothing: verify the version that is pinned now and lock it.',
+  }),
   push: Flags.boolean({
     allowNo: true,
     default: true,
@@ -46,7 +62,7 @@ export const bumpFlags = {
     helpGroup: 'SIGN-OFF',
     helpValue: 'GATE=REASON',
     multiple: true,
-    summary: 'Let a gate pass that could not prove its point; needs --sign-off.',
+    summary: 'Let a gate pass for 90 days that could not prove its point; needs --sign-off.',
   }),
   ...worldFlags,
 }
@@ -54,7 +70,7 @@ export const bumpFlags = {
 export type WorldFlagValues = KeyFileFlagValues &
   TrustFlagValues & {
     readonly 'sign-off'?: string | undefined
-    readonly 'hardware-log'?: string | undefined
+    readonly 'hardware-evidence'?: string | undefined
     readonly record?: string | undefined
     readonly replay?: string | undefined
     readonly json?: boolean | undefined
@@ -64,6 +80,8 @@ export type WorldFlagValues = KeyFileFlagValues &
 export type BumpFlagValues = WorldFlagValues & {
   readonly rollback: boolean
   readonly critical: boolean
+  /** Absent where nothing can be locked only, as in rel rollback. */
+  readonly lock?: boolean | undefined
   readonly push: boolean
   readonly waive?: readonly string[] | undefined
 }

@@ -1,7 +1,7 @@
 import {mkdirSync} from 'node:fs'
 import {join} from 'node:path'
 import {PLAYBOOK_FOLDER} from '../bump/load-playbooks.ts'
-import {newPlaybook} from '../bump/new-playbook.ts'
+import {newPlaybook, releaseKeys, upstreamKinds} from '../bump/new-playbook.ts'
 import {currentVersion} from '../bump/plan.ts'
 import {filesAt} from '../bump/repository.ts'
 import {writeFileAtomic} from '../system/files.ts'
@@ -30,15 +30,19 @@ export async function newItem(item: string, flags: NewFlagValues): Promise<Outco
   const git = await openGit(process.cwd())
   const answer = (given: string | undefined, question: string, fallback: string, flag: string) =>
     given ?? ask(question, fallback, {allowed: flags.input, flag})
-  const kind = await answer(flags.kind, 'Kind of upstream?', 'github_release', '--kind')
+  const kinds = `Kind of upstream (${upstreamKinds.join(', ')})?`
+  const kind = await answer(flags.kind, kinds, 'github_release', '--kind')
+  const upstream = flags.upstream ?? (await askUpstream(item, kind, flags))
   const file = await answer(flags.file, 'File that holds the pin?', 'Makefile', '--file')
-  const pin = await answer(flags.pin, 'Which place in it?', 'make_variable:NAME', '--pin')
+  const variable = `make_variable:${item.toUpperCase().replaceAll('-', '_')}_VERSION`
+  const place = /\.ya?ml$/.test(file) ? 'yaml_path:build.version' : variable
+  const pin = await answer(flags.pin, `Place of the pin in it (${pinKinds})?`, place, '--pin')
   const branch = (await git.run(['symbolic-ref', '--short', 'HEAD'])).stdout.toString('utf8').trim()
   const {text, playbook} = newPlaybook({
     item,
     title: flags.title ?? item,
     kind,
-    upstream: flags.upstream ?? [],
+    upstream,
     min: flags.min ?? 'L1',
     file,
     pin,
@@ -57,4 +61,36 @@ export async function newItem(item: string, flags: NewFlagValues): Promise<Outco
     undo: `rm ${path}`,
     next: `git add ${path} && git commit -m "chore(${item}): playbook", then rel bump plan ${item} NEW=VERSION`,
   }
+}
+
+/** As --pin takes them. */
+const pinKinds =
+  'make_variable:NAME, yaml_path:KEY.KEY, yaml_expression_default:PATH EXPRESSION, regex:PATTERN'
+
+/** An answer that says that there is none; an empty one is the default. */
+const NONE = '-'
+
+/** The keys of a release on GitHub. Other kinds have lists of suites and keys that no question asks. */
+async function askUpstream(
+  item: string,
+  kind: string,
+  {input: allowed}: NewFlagValues,
+): Promise<readonly string[]> {
+  if (kind !== 'github_release' && kind !== 'k3s') return []
+  const about = (question: string, fallback: string) =>
+    ask(question, fallback, {allowed, flag: '--upstream'})
+  const repository = await about('Repository on GitHub (owner/name)?', `${item}/${item}`)
+  const file = await about(
+    'File of the release to vendor ({version} stands for the version)?',
+    `${item}_{version}_linux_amd64.tar.gz`,
+  )
+  const arch = await about('Its architecture?', 'amd64')
+  const isArchive = /\.(tar\.gz|tgz|tar\.zst|tar)$/.test(file)
+  const member = await about(`Program inside of it (${NONE} for none)?`, isArchive ? item : NONE)
+  const checksums = await about(
+    `Checksum file of the release (${NONE} for none)?`,
+    `${item}_{version}_checksums.txt`,
+  )
+  const given = (text: string) => (text === NONE ? '' : text)
+  return releaseKeys({repository, file, arch, member: given(member), checksums: given(checksums)})
 }

@@ -10,6 +10,7 @@ import {openGit} from '../system/git.ts'
 import type {JsonObject} from '../system/json.ts'
 import type {Outcome} from './base-command.ts'
 import {upstreamWorld} from './bump-world.ts'
+import {type TrustFlagValues, trustSourceFromFlags} from './trust-flags.ts'
 
 /** `rel bump list`: every item, where its pin is, what is newest; what cannot be asked is said. */
 export async function listItems({offline}: {readonly offline: boolean}): Promise<Outcome> {
@@ -21,7 +22,7 @@ export async function listItems({offline}: {readonly offline: boolean}): Promise
     warnings: rows.flatMap(({playbook, problem}) =>
       problem === undefined ? [] : [`${playbook.item}: ${problem.code}: ${problem.message}`],
     ),
-    ...(rows.length === 0 ? {next: 'rel bump new'} : {}),
+    ...(rows.length === 0 ? {next: 'rel bump new ITEM'} : {}),
   }
 }
 
@@ -57,22 +58,29 @@ function itemJson({
   }
 }
 
-function itemLines({playbook, pins, current, lock, latest, lastAudit, isAsked}: ItemRow): string[] {
-  const newest = isAsked
-    ? latest === undefined
-      ? 'newest of its line'
-      : `${latest} is out`
-    : 'upstream not asked'
-  const level =
-    lock === undefined ? 'never verified' : `${lock.level}, verified ${day(lock.verifiedAt)}`
-  const audit =
-    lastAudit === undefined
-      ? 'never audited here'
-      : `audited ${day(lastAudit.at)}: ${lastAudit.verdict}`
+function itemLines(row: ItemRow): string[] {
+  const {playbook, pins, current, lock, lastAudit} = row
+  const {min} = playbook.verify
+  const trust =
+    lock === undefined
+      ? `never verified; the playbook demands ${min}`
+      : `${lock.level}, verified ${day(lock.verifiedAt)}; the playbook demands ${min}`
+  const stale =
+    lock === undefined || current === undefined || lock.version === current
+      ? ''
+      : `, but the lock is of ${lock.version}`
   return [
-    `${playbook.item} ${current ?? '(pin not found)'}: ${newest}; ${level}, ${playbook.verify.min} demanded; ${audit}`,
-    ...pins.map(({file, line}) => `  ${file}:${line}`),
+    `${playbook.item}  ${current ?? 'pin not found'}`,
+    ...pins.map(({file, line}) => `  pin       ${file}:${line}`),
+    `  upstream  ${newest(row)}`,
+    `  trust     ${trust}${stale}`,
+    `  audit     ${lastAudit === undefined ? 'never in this clone' : `${day(lastAudit.at)}, ${lastAudit.verdict}`}`,
   ]
+}
+
+function newest({latest, isAsked, problem}: ItemRow): string {
+  if (isAsked) return latest === undefined ? 'this is the newest of its line' : `${latest} is newer`
+  return problem === undefined ? 'not asked' : `unknown: ${problem.code}`
 }
 
 function day(secs: number): string {
@@ -80,11 +88,17 @@ function day(secs: number): string {
 }
 
 /** `rel bump audit [ITEM]`: is every pin still what was verified; drift fails, so does not knowing. */
-export async function auditPins(item: string | undefined): Promise<Outcome> {
+export async function auditPins(
+  item: string | undefined,
+  flags: TrustFlagValues,
+): Promise<Outcome> {
   const git = await openGit(process.cwd())
   const playbooks = loadPlaybooks(git.root)
   const chosen = item === undefined ? playbooks : [playbookOf(playbooks, item)]
-  const rows = await auditItems(git, chosen, opener(), systemTime())
+  const rows = await auditItems(git, chosen, opener(), {
+    now: systemTime(),
+    trust: () => trustSourceFromFlags(flags, process.env, 'release-manager'),
+  })
   const failure = failureOf(rows)
   return {
     result: {items: rows.map(auditJson)},
@@ -118,8 +132,16 @@ function failureOf(rows: readonly AuditRow[]): RelError | undefined {
     return new RelError('pin_drift', `${drifted.join(', ')} changed since the last bump`, {
       details: {items: drifted},
     })
-  const unknown = rows.find(({verdict}) => verdict === 'unknown')
-  if (unknown?.problem === undefined) return undefined
-  const {code, message} = unknown.problem
-  return new RelError(isErrorCode(code) ? code : 'internal_error', `${unknown.item}: ${message}`)
+  const unknown = rows.filter(({verdict}) => verdict === 'unknown')
+  const [first] = unknown
+  if (first?.problem === undefined) return undefined
+  const {code, message} = first.problem
+  const names = unknown.map(({item}) => item)
+  const others = unknown.length === 1 ? '' : `; nothing is known of ${names.join(', ')}`
+  const hint = code === 'pin_not_locked' ? {hint: `rel bump ${first.item} --lock`} : {}
+  return new RelError(
+    isErrorCode(code) ? code : 'internal_error',
+    `${first.item}: ${message}${others}`,
+    {...hint, details: {items: names}},
+  )
 }

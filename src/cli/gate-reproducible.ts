@@ -1,4 +1,4 @@
-import type {VariedSetting} from '../gates/repro-plan.ts'
+import type {VariedSetting} from '../gates/repro-settings.ts'
 import {reproducible} from '../gates/reproducible.ts'
 import {buildTime} from '../system/clock.ts'
 import {RelError} from '../system/error.ts'

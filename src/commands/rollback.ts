@@ -2,7 +2,7 @@ import {Args, Flags} from '@oclif/core'
 import {BaseCommand, type Input, type Outcome} from '../cli/base-command.ts'
 import {bumpFlags} from '../cli/bump-flags.ts'
 
-const {rollback: _, ...flagsOfABump} = bumpFlags
+const {rollback: _, lock: __, ...flagsOfABump} = bumpFlags
 
 export default class Rollback extends BaseCommand<typeof Rollback> {
   static override summary = 'Bring the previous version of an item back.'

@@ -66,6 +66,8 @@ function badSign({signs}: BootEvidence): Refusal | undefined {
 
 /** What the guest says of itself, against what was wanted. */
 function wrong({signs}: BootEvidence, wanted: BootWanted): Refusal | undefined {
+  // said by the kernel before any program of the image runs; the probe is read by the image's shell
+  const named = signs.find(({sign}) => sign === 'banner')
   for (const found of signs) {
     if (found.sign === 'banner' && !wanted.probe) {
       const refusal = wrongRelease(found.release, wanted.release)
@@ -75,6 +77,11 @@ function wrong({signs}: BootEvidence, wanted: BootWanted): Refusal | undefined {
     const {release, machine, hasInit} = found.report
     const refusal = wrongRelease(release, wanted.release)
     if (refusal !== undefined) return refusal
+    if (named?.sign === 'banner' && named.release !== release)
+      return {
+        code: 'boot_wrong_kernel',
+        summary: `the kernel calls itself ${named.release}, a program of the image says ${release}`,
+      }
     if (machine !== wanted.machine)
       return {
         code: 'boot_wrong_machine',

@@ -1,17 +1,5 @@
 import {RelError} from '../system/error.ts'
-
-/** What is different in the second build. */
-export const variedSettings = [
-  'path',
-  'umask',
-  'timezone',
-  'locale',
-  'home',
-  'clock',
-  'file_times',
-  'file_modes',
-] as const
-export type VariedSetting = (typeof variedSettings)[number]
+import {type VariedSetting, variedSettings} from './repro-settings.ts'
 
 export type ReproSpec = {
   readonly gate: string

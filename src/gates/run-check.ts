@@ -6,7 +6,8 @@ import {trackLeftover} from '../system/leftovers.ts'
 import type {ElfMachine} from './elf.ts'
 import {type GateResult, type GateWorld, passed, refused, unavailable} from './gate.ts'
 import {badEnd, runLogged} from './run-logged.ts'
-import {findProgram, runProgram} from './run-program.ts'
+import {findProgram} from './run-program.ts'
+import {enclosureOf} from './sandbox.ts'
 
 /** A vendored program to run, and what it must say. */
 export type RunSpec = {
@@ -39,10 +40,11 @@ const emulatorNames: Readonly<Partial<Record<ElfMachine, string>>> = {i686: 'qem
 
 /**
  * Runs a vendored program, in emulation when it is for another machine, and looks for a text in
- * what it says. It runs as this user, without this environment, in an empty folder, without
- * privileges to gain, and without a network where the system allows that; where not, a caveat says
- * so. Refuses with run_failed, run_timeout, run_log_limit, run_text_missing; gate_unavailable when
- * there is no emulator. Throws file_missing, usage_invalid.
+ * what it says. It runs without this environment, in an empty folder, without privileges to gain,
+ * and without a network, without the files of this user and without leaving anything running where
+ * the system allows that; where not, caveats say so. Refuses with run_failed, run_timeout,
+ * run_log_limit, run_text_missing; gate_unavailable when there is no emulator. Throws file_missing,
+ * usage_invalid.
  */
 export async function runCheck(spec: RunSpec, world: GateWorld): Promise<GateResult> {
   const {gate, file, machine, expect} = spec
@@ -54,17 +56,19 @@ export async function runCheck(spec: RunSpec, world: GateWorld): Promise<GateRes
   const folder = mkdtempSync(join(world.scratch, 'rel-run-'))
   const forget = trackLeftover(folder)
   try {
-    const program = executableCopy(file, spec.name ?? basename(file), folder)
-    const sandbox = await sandboxWords(world)
+    const name = spec.name ?? basename(file)
+    const programs = executableCopy(file, name, folder)
+    const sandbox = await enclosureOf({folder, programs, name, ...emulator}, world)
     const home = join(folder, 'home')
+    const inside = sandbox.home ?? home
     mkdirSync(home)
     world.report?.(`running the program for ${machine}, at most ${spec.timeoutSecs} s`)
     const {end, text, log} = await runLogged(
       {
         gate,
-        argv: words([...sandbox.words, ...emulator, program, ...spec.args]),
+        argv: words([...sandbox.words, ...spec.args]),
         cwd: home,
-        env: {PATH: '/usr/bin:/bin', HOME: home, TMPDIR: home, LC_ALL: 'C'},
+        env: {PATH: '/usr/bin:/bin', HOME: inside, TMPDIR: inside, LC_ALL: 'C'},
         timeoutSecs: spec.timeoutSecs,
       },
       world,
@@ -95,59 +99,32 @@ export function hasWords(text: string, wanted: string): boolean {
   return false
 }
 
-/** The words before the program: none when it runs here; undefined when nothing emulates it. */
-function emulatorOf(machine: ElfMachine, path: string): readonly string[] | undefined {
-  if (hostMachines[process.arch] === machine) return []
+/** What emulates a machine: nothing when it is this one's; undefined when nothing can. */
+function emulatorOf(machine: ElfMachine, path: string): {emulator?: string} | undefined {
+  if (hostMachines[process.arch] === machine) return {}
   const name = emulatorNames[machine] ?? `qemu-${machine}`
   const found = findProgram(`${name}-static`, path) ?? findProgram(name, path)
-  return found === undefined ? undefined : [found]
+  return found === undefined ? undefined : {emulator: found}
 }
 
-/** A copy: the content cache is read-only, and what a program does to its own file is lost. */
+/**
+ * The folder of a copy: the content cache is read-only, and what a program does to its own file is
+ * lost. All may read it, since root runs it as nobody; the folder that it is in is private.
+ */
 function executableCopy(file: string, name: string, folder: string): string {
   if (!/^[\w.+-]+$/.test(name) || /^\.*$/.test(name))
     throw new RelError('usage_invalid', `${name} is no name for a program`)
-  mkdirSync(join(folder, 'bin'))
-  const copy = join(folder, 'bin', name)
+  const programs = join(folder, 'bin')
+  const copy = join(programs, name)
   try {
+    mkdirSync(programs)
+    chmodSync(programs, 0o755)
     copyFileSync(file, copy)
-    chmodSync(copy, 0o500)
+    chmodSync(copy, 0o555)
   } catch (error) {
     throw fileError(error, copy, 'write')
   }
-  return copy
-}
-
-type Sandbox = {readonly words: readonly string[]; readonly caveats: readonly string[]}
-
-/** What cuts the network off: a namespace of its own, as root or as a user where that is allowed. */
-async function sandboxWords(world: GateWorld): Promise<Sandbox> {
-  const setpriv = findProgram('setpriv', world.path)
-  const tight = setpriv === undefined ? [] : [setpriv, '--no-new-privs', '--']
-  const unshare = findProgram('unshare', world.path)
-  const forms =
-    unshare === undefined
-      ? []
-      : [
-          [unshare, '--net'],
-          [unshare, '--user', '--net'],
-        ]
-  for (const form of forms) {
-    if (await works([...form, '--', 'true'], world))
-      return {words: [...form, '--', ...tight], caveats: []}
-  }
-  return {words: tight, caveats: ['the program could reach the network while it was run']}
-}
-
-async function works(argv: readonly string[], {path, scratch}: GateWorld): Promise<boolean> {
-  const end = await runProgram({
-    argv: words(argv),
-    cwd: scratch,
-    env: {PATH: path},
-    timeoutSecs: 10,
-    onOutput: () => undefined,
-  })
-  return end.end === 'exited' && end.exitCode === 0
+  return programs
 }
 
 function words(list: readonly string[]): [string, ...string[]] {

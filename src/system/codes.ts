@@ -7,6 +7,7 @@ import {gatesCodes} from './codes/gates.ts'
 import {jsonCodes} from './codes/json.ts'
 import {keysCodes} from './codes/keys.ts'
 import {panelCodes} from './codes/panel.ts'
+import {proofsCodes} from './codes/proofs.ts'
 import {publishCodes} from './codes/publish.ts'
 import {releaseCodes} from './codes/release.ts'
 import {sigstoreCodes} from './codes/sigstore.ts'
@@ -25,7 +26,7 @@ export const codeAreas = {
   sigstore: sigstoreCodes,
   upstream: upstreamCodes,
   gates: gatesCodes,
-  bump: bumpCodes,
+  bump: {...bumpCodes, ...proofsCodes},
   release: releaseCodes,
   publish: publishCodes,
   panel: panelCodes,
@@ -43,6 +44,7 @@ export const codes = {
   ...upstreamCodes,
   ...gatesCodes,
   ...bumpCodes,
+  ...proofsCodes,
   ...releaseCodes,
   ...publishCodes,
   ...panelCodes,

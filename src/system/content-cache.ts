@@ -1,4 +1,4 @@
-import {createHash, type Hash, randomBytes} from 'node:crypto'
+import {createHash, createHmac, type Hash, randomBytes, timingSafeEqual} from 'node:crypto'
 import {
   chmodSync,
   closeSync,
@@ -15,7 +15,8 @@ import {
   utimesSync,
   writeSync,
 } from 'node:fs'
-import {join} from 'node:path'
+import {dirname, join} from 'node:path'
+import {RelError} from './error.ts'
 import {fileError, fsyncFolder, readFileLimited, statIfThere, writeFileAtomic} from './files.ts'
 import {sha256Hex} from './hash.ts'
 import type {JsonObject} from './json.ts'
@@ -37,21 +38,33 @@ const ABANDONED_AFTER_SECS = 90
 /** A part that nobody went on with in a week is removed. */
 const FORGOTTEN_AFTER_SECS = 7 * 24 * 3600
 
+const KEY_BYTES = 32
+
 /**
  * Files by their SHA-256, kept answers by what was asked, and downloads under way. Nothing in it
- * is believed: bytes are hashed again whenever they are used, and damaged ones are removed. Many
- * processes may share one folder. Files are read-only and never executable.
+ * is believed: bytes are hashed again whenever they are used, damaged ones are removed, and a kept
+ * answer counts only with a code by a key that is elsewhere, so that a cache that was restored from
+ * somebody else's run says nothing. Many processes may share one folder. Files are read-only and
+ * never executable. What anybody else could write into is refused with cache_not_private.
  */
 export class ContentCache {
   readonly #folder: string
+  readonly #keyFile: string
+  #key: Buffer | undefined
+  #isPrivate = false
 
-  /** The folder is made when something is written; 0700, since private answers may be in it. */
-  constructor(folder: string) {
+  /**
+   * The folder is made when something is written; 0700, since private answers may be in it.
+   * `keyFile` is for the key of kept answers: outside of the folder where that may be restored.
+   */
+  constructor(folder: string, keyFile: string = join(folder, 'key')) {
     this.#folder = folder
+    this.#keyFile = keyFile
   }
 
   /** The file with this digest, or undefined when it is not there or was damaged. */
   async find(sha256: string): Promise<CachedFile | undefined> {
+    this.#checkPrivate()
     const path = this.#pathOf(sha256)
     const stat = statIfThere(path)
     if (stat === undefined) return undefined
@@ -73,21 +86,46 @@ export class ContentCache {
 
   /** The record that was kept under a key; undefined when there is none or it is damaged. */
   record(key: string): JsonObject | undefined {
+    this.#checkPrivate()
     const path = join(this.#folder, 'answers', `${sha256Hex(key)}.json`)
     if (statIfThere(path) === undefined) return undefined
     try {
-      const record: unknown = JSON.parse(readFileLimited(path, MAX_RECORD_BYTES).toString('utf8'))
-      return typeof record === 'object' && record !== null ? (record as JsonObject) : undefined
+      const text = readFileLimited(path, MAX_RECORD_BYTES).toString('utf8')
+      const {mac, record} = JSON.parse(text) as {mac: string; record: JsonObject}
+      const wanted = this.#codeOf(key, JSON.stringify(record))
+      return timingSafeEqual(Buffer.from(mac, 'hex'), wanted) ? record : undefined
     } catch {
       return undefined // it is asked for again, which mends it
     }
   }
 
   keepRecord(key: string, record: JsonObject): void {
-    const text = JSON.stringify(record)
+    const mac = this.#codeOf(key, JSON.stringify(record)).toString('hex')
+    const text = JSON.stringify({mac, record})
     if (text.length > MAX_RECORD_BYTES) return
     this.#makeFolder('answers')
     writeFileAtomic(join(this.#folder, 'answers', `${sha256Hex(key)}.json`), text)
+  }
+
+  #codeOf(name: string, text: string): Buffer {
+    this.#key ??= loadKey(this.#keyFile)
+    return createHmac('sha256', this.#key)
+      .update(`${sha256Hex(name)} ${text}`)
+      .digest()
+  }
+
+  /** A folder that another user could write into, or has made, is where bytes change after their check. */
+  #checkPrivate(): void {
+    if (this.#isPrivate) return
+    const stat = statSync(this.#folder, {throwIfNoEntry: false})
+    if (stat === undefined) return
+    const isOurs = process.geteuid === undefined || stat.uid === process.geteuid()
+    if (!isOurs || !stat.isDirectory() || (stat.mode & 0o022) !== 0)
+      throw new RelError(
+        'cache_not_private',
+        `${this.#folder} ${isOurs ? 'can be written by others' : 'belongs to another user'}`,
+      )
+    this.#isPrivate = true
   }
 
   /**
@@ -114,11 +152,36 @@ export class ContentCache {
   #makeFolder(name: string): void {
     const path = join(this.#folder, name)
     try {
+      this.#checkPrivate()
       mkdirSync(path, {recursive: true, mode: 0o700})
+      this.#checkPrivate()
     } catch (error) {
       throw fileError(error, path, 'write')
     }
   }
+}
+
+/** The key of kept answers, made once; where it cannot be kept, one for this process alone. */
+function loadKey(path: string): Buffer {
+  const there = readKey(path)
+  if (there !== undefined) return there
+  const key = randomBytes(KEY_BYTES)
+  try {
+    mkdirSync(dirname(path), {recursive: true, mode: 0o700})
+    writeFileAtomic(path, key, {mode: 0o600, exclusive: true})
+    return key
+  } catch {
+    return readKey(path) ?? key // another process was first, or nothing can be written here
+  }
+}
+
+/** Nobody's but this user's: a key that somebody else could have put there is none. */
+function readKey(path: string): Buffer | undefined {
+  const stat = statIfThere(path)
+  const isOurs = process.geteuid === undefined || stat?.uid === process.geteuid()
+  if (stat?.isFile() !== true || !isOurs || (stat.mode & 0o077) !== 0) return undefined
+  const key = readFileLimited(path, KEY_BYTES)
+  return key.length === KEY_BYTES ? key : undefined
 }
 
 /** A file that is being written; its digest is computed on the way. */

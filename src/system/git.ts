@@ -11,7 +11,7 @@ export type Git = {
   readonly root: string
   /** The .git that all work trees share, absolute. */
   readonly commonDir: string
-  /** However it ended; hooks are off, nothing asks at the terminal, the index is not refreshed. */
+  /** However it ended; hooks and fsmonitor are off, nothing asks at the terminal, objects are real. */
   run(args: readonly string[], options?: GitOptions): Promise<GitResult>
   /** Standard output without its last line end. Refuses with `code`, git_failed when not given. */
   text(args: readonly string[], options?: GitOptions & {code?: ErrorCode}): Promise<string>
@@ -40,6 +40,13 @@ const inherited = [
   ...['http_proxy', 'https_proxy', 'HTTPS_PROXY', 'no_proxy', 'NO_PROXY', 'SSL_CERT_FILE'],
 ] as const
 
+/** No program that the configuration of a repository names is run because rel looks at it. */
+const settings = [
+  ...['-c', 'core.hooksPath=/dev/null'],
+  ...['-c', 'core.fsmonitor=false'],
+  ...['-c', 'gc.auto=0'],
+] as const
+
 /** Files that people pin in are small; diffs of lock files are as well. */
 const MAX_OUTPUT = 16 * 1024 * 1024
 
@@ -58,7 +65,7 @@ export async function openGit(folder: string, env: Environment = process.env): P
 
 function gitAt(root: string, commonDir: string, env: Environment): Git {
   const run = (args: readonly string[], {input, env: more, timeoutSecs = 120}: GitOptions = {}) =>
-    runProcess('git', ['-c', 'core.hooksPath=/dev/null', '-c', 'gc.auto=0', ...args], {
+    runProcess('git', [...settings, ...args], {
       cwd: root,
       timeoutSecs,
       maxOutput: MAX_OUTPUT,
@@ -85,9 +92,9 @@ export function gitFailure(code: ErrorCode, verb: string, stderr: string): RelEr
   return new RelError(isFull ? 'disk_full' : code, `git ${verb}: ${withoutSecrets(said)}`)
 }
 
-/** A remote may be a URL with a password. */
+/** A remote may be a URL with a password, which may have any character in it. */
 function withoutSecrets(text: string): string {
-  return text.replaceAll(/\/\/[^/@\s]+@/g, '//…@').slice(0, 300)
+  return text.replaceAll(/\/\/[^\s'"]*@/g, '//…@').slice(0, 300)
 }
 
 function environment(env: Environment): Record<string, string> {
@@ -101,6 +108,8 @@ function environment(env: Environment): Record<string, string> {
     GIT_TERMINAL_PROMPT: '0',
     GIT_OPTIONAL_LOCKS: '0',
     GIT_EDITOR: 'true',
+    // refs/replace would have other bytes read than the commit has
+    GIT_NO_REPLACE_OBJECTS: '1',
     // a path of a playbook is a path, never a pattern
     GIT_LITERAL_PATHSPECS: '1',
   }

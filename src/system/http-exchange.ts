@@ -86,10 +86,16 @@ export function exchange(
       if (socket.connecting) socket.once(isTls ? 'secureConnect' : 'connect', connected)
       else connected()
     })
-    outgoing.on('error', (error) => {
+    const fail = (error: Error) => {
       clearTimeout(phase)
       clearTimeout(total)
       reject(headError(error, url))
+    }
+    outgoing.on('error', fail)
+    // 101 to what never asked for it: Node gives the socket away and tells nobody else
+    outgoing.on('upgrade', (_message, socket) => {
+      socket.destroy()
+      fail(new RelError('http_malformed', `${shownUrl(url)} changes to another protocol unasked`))
     })
     outgoing.on('response', (message) => {
       clearTimeout(phase)

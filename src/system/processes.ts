@@ -17,6 +17,9 @@ export type ProcessResult = {
   readonly stderr: string
 }
 
+/** Between the signal that asks a program to end and the one that it cannot refuse. */
+const KILL_MS = 1000
+
 /**
  * Runs a program as file + argument array, never through a shell, and returns however it ended.
  * Refuses with tool_missing (not on PATH) and process_failed (time-out, signal, too much output).
@@ -30,17 +33,25 @@ export async function runProcess(
   const {execa} = await import('execa') // costs as much to load as all of oclif
   const {PATH = '/usr/bin:/bin', HOME = '/'} = process.env
   const maxBuffer = options.maxOutput ?? 1024 * 1024
-  const result = await execa(file, args, {
+  const running = execa(file, args, {
     reject: false,
     extendEnv: false,
     env: {PATH, HOME, ...options.env},
     encoding: 'buffer',
     timeout: options.timeoutSecs * 1000,
+    forceKillAfterDelay: KILL_MS,
     maxBuffer,
     stripFinalNewline: false,
     ...(options.input === undefined ? {stdin: 'ignore'} : {input: options.input}),
     ...(options.cwd === undefined ? {} : {cwd: options.cwd}),
   })
+  // what the program has started may hold its pipes open for as long as it likes
+  const letGo = () => {
+    running.stdout.destroy()
+    running.stderr.destroy()
+  }
+  const timer = setTimeout(letGo, options.timeoutSecs * 1000 + KILL_MS)
+  const result = await running.finally(() => clearTimeout(timer))
   if (result.code === 'ENOENT')
     throw new RelError('tool_missing', `${file} was not found on PATH`, {cause: result})
   if (result.timedOut)

@@ -6,6 +6,8 @@ export const payloadTypes = {
   trust: 'application/vnd.rel.trust.v1+sha512',
   artifact: 'application/vnd.rel.artifact.v1+sha512',
   'sign-off': 'application/vnd.rel.sign-off.v1+sha512',
+  evidence: 'application/vnd.rel.evidence.v1+sha512',
+  waiver: 'application/vnd.rel.waiver.v1+sha512',
   license: 'application/vnd.rel.license.v1+sha512',
   freshness: 'application/vnd.rel.freshness.v1+sha512',
   checkpoint: 'application/vnd.rel.checkpoint.v1+sha512',

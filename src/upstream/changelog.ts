@@ -18,6 +18,9 @@ const limits = {
   breakingChars: 300,
 } as const
 
+/** Of a version's own words; GitHub takes 125,000, others what they like. */
+export const MAX_NOTES_CHARS = limits.sectionChars
+
 /** GitHub takes 65,536 characters of a pull request; the rest of the evidence needs room as well. */
 export const MAX_QUOTED_CHARS = 60_000
 
@@ -58,13 +61,28 @@ function headingLevel(line: string): number {
 export function changelogFacts(text: string): ChangelogFacts {
   const ids = text.match(/\bCVE-\d{4}-\d{4,7}\b|\bGHSA(?:-[23456789cfghjmpqrvwx]{4}){3}\b/gi) ?? []
   const advisories = [...new Set(ids.map(canonicalId))].slice(0, limits.advisories)
-  const breaking = text
-    .split(/\r?\n/)
-    .map((line) => line.trim())
-    .filter((line) => /\bbreaking\b|\bincompatible\b|^[-*\s]*\w+(?:\([^)]*\))?!:/i.test(line))
+  const breaking = breakingLines(text.split(/\r?\n/))
     .slice(0, limits.breakingLines)
     .map((line) => line.slice(0, limits.breakingChars))
   return {text, advisories, breaking}
+}
+
+/** Lines that say so themselves, and those below a heading that does, up to the next of its level. */
+function breakingLines(lines: readonly string[]): readonly string[] {
+  const found: string[] = []
+  let open = 0
+  for (const line of lines.map((it) => it.trim())) {
+    const level = titleLevel(line)
+    const says = /\bbreaking\b|\bincompatible\b|^[-*\s]*\w+(?:\([^)]*\))?!:/i.test(line)
+    if (level > 0 && (open === 0 || level <= open)) open = says ? level : 0
+    if (says || (open > 0 && line !== '')) found.push(line)
+  }
+  return found
+}
+
+/** A heading, or a line in bold that stands for one, as Traefik and Kubernetes write them. */
+function titleLevel(line: string): number {
+  return headingLevel(line) || (/^\*\*[^*]+\*\*:?$/.test(line) ? 7 : 0)
 }
 
 function canonicalId(id: string): string {
@@ -109,7 +127,7 @@ function neutral(line: string): string {
     .replace(/^(\s*\d+)\./, '$1\\.')
     .replace(/^\s{4,}|\t/g, '   ')
     .replace(/@(?=[\w-])/g, `@${WORD_JOINER}`)
-    .replace(/\\#(?=\d)/g, `\\#${WORD_JOINER}`)
+    .replace(/\\([#!])(?=\d)/g, `\\$1${WORD_JOINER}`)
     .replace(/\b(GH)-(?=\d)/gi, `$1-${WORD_JOINER}`)
     .replace(/:\/\/(?=\S)/g, `:${WORD_JOINER}//`)
     .replace(/\bwww\.(?=\S)/gi, (www) => `${www.slice(0, -1)}${WORD_JOINER}.`)

@@ -28,17 +28,17 @@ export function isVersion(order: OrderName, version: string): boolean {
   return parse(order, version) !== undefined
 }
 
-/** Refuses with version_malformed, and says what is missing when that is plain. */
+/** Refuses with upstream_version_malformed, and says what is missing when that is plain. */
 export function checkVersion(order: OrderName, version: string): void {
   if (isVersion(order, version)) return
   const shown = JSON.stringify(version.slice(0, MAX_LENGTH))
   const withV = `v${version}`
   const hint = isVersion(order, withV) ? {hint: `Write it with its v: ${withV}`} : {}
   const wanted = {semver: 'v3.3.5', k3s: 'v1.31.3+k3s1', date: '1.20250915'}[order]
-  throw new RelError('version_malformed', `${shown} is no version such as ${wanted}`, hint)
+  throw new RelError('upstream_version_malformed', `${shown} is no version such as ${wanted}`, hint)
 }
 
-/** Below, equal or above zero. Refuses with version_malformed. */
+/** Below, equal or above zero. Refuses with upstream_version_malformed. */
 export function compareVersions(order: OrderName, a: string, b: string): number {
   checkVersion(order, a)
   checkVersion(order, b)

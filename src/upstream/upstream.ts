@@ -70,7 +70,7 @@ export type Drift = {
 
 /**
  * Where a vendored thing comes from. Everything it returns is data; refusals are RelErrors with
- * codes of the upstream area: release_missing, release_incomplete (temporary), asset_missing (with
+ * codes of the upstream area: release_missing, upstream_release_incomplete (temporary), asset_missing (with
  * the nearest names), rate_limited (temporary, says when), checksum_*, digest_*, and so on.
  */
 export type Upstream = {

@@ -1,10 +1,19 @@
-import {randomBytes} from 'node:crypto'
-import {appendFileSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs'
+import {fork} from 'node:child_process'
+import {createHash, randomBytes} from 'node:crypto'
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import {basename, join} from 'node:path'
 import {installOwnPackage, packOwnPackage} from '../../scripts/own-package.ts'
 import {probeArchive} from '../../src/gates/boot-probe.ts'
 import {cpioPadding} from '../../src/gates/cpio.ts'
-import {busyboxInitrd, debianArm64} from '../support/arm64.ts'
+import {arm64Indexes, busyboxInitrd, debianArm64} from '../support/arm64.ts'
 import {shell} from './measure.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -22,7 +31,21 @@ export const quickSizes: Sizes = {bigBytes: 64 << 20, mediumFiles: 600, smallFil
 /** What rows may need; each is made once, when the first row needs it. */
 export type Fixture = keyof typeof makers
 
-const makers = {rel, tiny, big, medium, small, real, minisign, signify, gpg, rauc, kernel}
+const makers = {
+  rel,
+  tiny,
+  big,
+  medium,
+  small,
+  real,
+  minisign,
+  signify,
+  gpg,
+  rauc,
+  kernel,
+  packages,
+  origin,
+}
 
 export class Fixtures {
   readonly folder: string
@@ -127,6 +150,34 @@ function kernel(folder: string): void {
   writeFileSync(join(folder, 'initrd'), initrd)
   const probe = [cpioPadding(initrd.length), probeArchive('0'.repeat(32), false)]
   writeFileSync(join(folder, 'bare-initrd'), Buffer.concat([initrd, ...probe]))
+}
+
+/** The largest index of Debian's archive that apt has verified for the tests, gzipped as there. */
+function packages(folder: string): void {
+  const lists = arm64Indexes()
+  if (typeof lists === 'string') throw new Error(lists)
+  const [largest = ''] = [...lists].sort((a, b) => statSync(b).size - statSync(a).size)
+  shell(`/usr/lib/apt/apt-helper cat-file '${largest}' > Packages; gzip -9nk Packages`, folder)
+  const listed = (name: string) => {
+    const bytes = readFileSync(join(folder, name))
+    return {size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex')}
+  }
+  const index = {
+    paths: [],
+    compression: 'gz',
+    packed: listed('Packages.gz'),
+    plain: listed('Packages'),
+  }
+  writeFileSync(join(folder, 'index.json'), JSON.stringify(index))
+}
+
+/** A server in a process of its own, which ends with this one. */
+async function origin(folder: string): Promise<void> {
+  const child = fork(join(import.meta.dirname, 'programs/origin.ts'), {cwd: folder})
+  child.unref()
+  child.channel?.unref()
+  while (!existsSync(join(folder, 'origin.url')))
+    await new Promise((resolve) => setTimeout(resolve, 20))
 }
 
 /** For the report: what the figures were measured on. */

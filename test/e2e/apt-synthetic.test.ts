@@ -7,6 +7,7 @@ import * as assert from 'uvu/assert'
 import type {ErrorCode} from '../../src/system/codes.ts'
 import {ContentCache} from '../../src/system/content-cache.ts'
 import {makeHttp} from '../../src/system/http-client.ts'
+import {parseClearsign} from '../../src/upstream/apt/clearsign.ts'
 import {
   type AptKernelConfig,
   type AptSnapshotConfig,
@@ -17,6 +18,7 @@ import {makeAptKernelUpstream} from '../../src/upstream/apt/kernel-upstream.ts'
 import {makeAptSnapshotUpstream} from '../../src/upstream/apt/snapshot-upstream.ts'
 import {
   clearsigned,
+  detached,
   type LoopbackArchive,
   packageOf,
   publish,
@@ -187,6 +189,13 @@ const faults: Readonly<Record<string, [(context: Context) => Promise<void>, Erro
     },
     'http_digest_mismatch',
   ],
+  'one version with other bytes in two suites': [
+    async ({archive, key}) => {
+      const entry = packageOf('dracut-core', '060+5-1ubuntu3.3', 'cpio', Buffer.from('another'))
+      await publish(archive, `/ubuntu/${late}`, {...noble, packages: {arm64: [entry]}}, [key])
+    },
+    'apt_package_contradiction',
+  ],
   'a snapshot without the package': [
     async ({archive, key}) => {
       for (const empty of [noble, updates('2026-04-14T08:00:00Z', '1')])
@@ -214,6 +223,42 @@ test('an index that is not there by hash is taken by its name', async (context) 
   }
   const upstream = makeAptSnapshotUpstream(snapshotConfig(context), makeWorld())
   await upstream.verify(await upstream.find(late), 'L3')
+})
+
+/** Signed in the older form: Release, and its signatures in Release.gpg. */
+async function publishApart({archive, key}: Context, signer = key): Promise<void> {
+  await publishSnapshots({archive, key, keyring: ''})
+  for (const [path, bytes] of [...archive.files].filter(([path]) => path.endsWith('/InRelease'))) {
+    const {text} = parseClearsign(bytes)
+    const release = Buffer.from(`${text}\n`)
+    const folder = path.replace(/InRelease$/, '')
+    archive.files.delete(path)
+    archive.files.set(`${folder}Release`, release)
+    const date = new Date('2026-04-14T10:00:00Z')
+    archive.files.set(`${folder}Release.gpg`, await detached(release, [signer], date))
+  }
+}
+
+test('a synthetic snapshot without InRelease is verified by Release.gpg', async (context) => {
+  await publishApart(context)
+  const upstream = makeAptSnapshotUpstream(snapshotConfig(context), makeWorld())
+  const verified = await upstream.verify(await upstream.find(late), 'L3')
+  assert.equal(
+    verified.facts.slice(0, 2).map(({subject, check}) => [subject, check]),
+    [
+      ['noble Release', 'signature in Release.gpg'],
+      ['noble-updates Release', 'signature in Release.gpg'],
+    ],
+  )
+  assert.equal(await upstream.audit(late, verified.lock), [])
+})
+
+test('without InRelease a wrong or missing Release.gpg is refused', async (context) => {
+  await publishApart(context, await testKey())
+  const find = () => makeAptSnapshotUpstream(snapshotConfig(context), makeWorld()).find(late)
+  await rejectsCode(find, 'openpgp_signer_unknown')
+  context.archive.files.delete(`/ubuntu/${late}/dists/noble/Release.gpg`)
+  await rejectsCode(find, 'http_not_found')
 })
 
 test('a synthetic snapshot that changes after the lock is told', async (context) => {
@@ -299,6 +344,8 @@ for (const [name, data] of Object.entries({zst, ...(needs('xz') ? {xz} : {})}))
     await publishKernel(context, kernelDeb(data))
     const {assets, candidate} = await verifyKernel(context)
     assert.equal([candidate.version, candidate.tag], [release, version])
+    const dated = Date.UTC(2026, 3, 14, 8) / 1000
+    assert.is(candidate.publishedAt, dated, 'it was there when its suite was dated')
     assert.equal(
       assets.map((asset) => [asset.arch, asset.name.replace(/_.*/, '')]),
       [

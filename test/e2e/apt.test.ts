@@ -4,6 +4,8 @@ import {join} from 'node:path'
 import {promisify} from 'node:util'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
+import {aptSourcesGate} from '../../src/gates/apt-sources.ts'
+import type {GateResult} from '../../src/gates/gate.ts'
 import type {ErrorCode} from '../../src/system/codes.ts'
 import {sha256Hex} from '../../src/system/hash.ts'
 import {
@@ -17,7 +19,6 @@ import type {AptKernelConfig} from '../../src/upstream/apt/config.ts'
 import {compareDpkgVersions} from '../../src/upstream/apt/dpkg-version.ts'
 import {kernelBanner} from '../../src/upstream/apt/kernel-banner.ts'
 import {makeAptKernelUpstream} from '../../src/upstream/apt/kernel-upstream.ts'
-import {proveAptSources} from '../../src/upstream/apt/pin-effect.ts'
 import type {SuiteWish} from '../../src/upstream/apt/release-rules.ts'
 import {
   debianKeyring,
@@ -62,7 +63,8 @@ function verifyReal(name: string, changes: Changes = {}, at = world.now): Promis
     ...{maxAgeDays: 400, at: {kind: 'live', time: at}},
   }
   const pinned = {file: debianKeyring, fingerprints: changes.fingerprints ?? keyring.fingerprints}
-  return verifySuite(changes.inRelease ?? suite.inRelease, suite.url, wish, pinned, world)
+  const inRelease = changes.inRelease ?? suite.inRelease
+  return verifySuite({inRelease}, suite.url, wish, pinned, world)
 }
 
 const archiveKey = 'B8B80B5B623EAB6AD8775C45B7C5D7D6350947F8'
@@ -85,6 +87,40 @@ function edited(from: string | RegExp, to: string): Buffer {
   assert.is.not(changed, text)
   return Buffer.from(changed)
 }
+
+/** A cache on the way may have two files of two publications: gpgv says what they are worth. */
+function isGoodForGpgv(files: {readonly release: Buffer; readonly signature: Buffer}): boolean {
+  const folder = temporaryFolder()
+  writeFileSync(join(folder, 'Release'), files.release)
+  writeFileSync(join(folder, 'Release.gpg'), files.signature)
+  const paths = [join(folder, 'Release.gpg'), join(folder, 'Release')]
+  const ran = spawnSync('gpgv', ['--keyring', debianKeyring, ...paths], {encoding: 'utf8'})
+  return ran.stderr.includes('Good signature') && !ran.stderr.includes('BAD signature')
+}
+
+if (isReal && hasGpgv)
+  for (const name of names)
+    test(`real ${name}: Release.gpg is taken when gpgv takes it, and never else`, async () => {
+      const {url} = suiteNamed(name)
+      const fileOf = async (file: string) => {
+        const address = `${url}/dists/${name}/${file}`
+        const {path} = await world.http.download({url: address, maxBytes: 4 << 20})
+        return readFileSync(path)
+      }
+      const files = {release: await fileOf('Release'), signature: await fileOf('Release.gpg')}
+      const inRelease = await verifyReal(name)
+      const {keyring} = kernelPlaybookUpstream(suites)
+      const verify = () => verifySuite(files, url, inRelease.wish, keyring, world)
+      if (isGoodForGpgv(files)) {
+        const apart = await verify()
+        assert.equal([apart.file, apart.signers], ['Release', inRelease.signers])
+        assert.ok(apart.engines.includes('gpgv'))
+      }
+      assert.is(files.release.toString('latin1', 0, 14), 'Origin: Debian')
+      files.release.write('d', 8)
+      assert.not.ok(isGoodForGpgv(files))
+      await rejectsCode(verify, 'openpgp_signature_invalid')
+    })
 
 /** SHA-1, the eighth, cannot be had from Debian: test/unit/upstream/apt/in-release.test.ts. */
 const mutations: Readonly<Record<string, [() => Changes, ErrorCode]>> = {
@@ -246,29 +282,74 @@ function sourcesFile(uri: string, extra: string): string {
   return path
 }
 
-if (isOldApt) {
-  const pinned = [{url: `${archive}/${id}`, suite: 'bookworm'}]
-  const live = 'http://ftp.debian.org/debian'
+const pinned = [{url: `${archive}/${id}`, suite: 'bookworm'}]
+const live = 'http://ftp.debian.org/debian'
 
+async function gateOf(
+  file: string,
+  options: readonly string[] = [],
+  wanted = pinned,
+  path = process.env.PATH ?? '/usr/bin:/bin',
+): Promise<GateResult> {
+  const folder = temporaryFolder()
+  const scratch = {evidence: join(folder, 'evidence'), scratch: folder, path}
+  return aptSourcesGate({gate: 'apt_sources', file, options, wanted}, scratch)
+}
+
+if (isOldApt) {
   test('real apt 2.6 ignores a Snapshot field: the pin is told to be ineffective', async () => {
-    const file = sourcesFile(live, `Snapshot: ${id}`)
-    await rejectsCode(() => proveAptSources(file, [], pinned), 'pin_ineffective')
+    const {verdict, code, logs} = await gateOf(sourcesFile(live, `Snapshot: ${id}`))
+    assert.equal([verdict, code], ['refused', 'pin_ineffective'])
+    const [log] = logs
+    assert.match(readFileSync(log?.path ?? '', 'utf8'), `${live}/dists/bookworm/InRelease`)
+    assert.is(log?.sha256, sha256Hex(readFileSync(log?.path ?? '')))
   })
 
   test('real apt 2.6 ignores APT::Snapshot too', async () => {
-    const file = sourcesFile(live, '')
-    const options = [`APT::Snapshot=${id}`]
-    await rejectsCode(() => proveAptSources(file, options, pinned), 'pin_ineffective')
+    const {code} = await gateOf(sourcesFile(live, ''), [`APT::Snapshot=${id}`])
+    assert.is(code, 'pin_ineffective')
   })
+}
+
+if (needs('apt-get')) {
+  const withId = () => sourcesFile(`${archive}/${id}`, '')
 
   test('a snapshot in the address takes effect in every apt', async () => {
-    await proveAptSources(sourcesFile(`${archive}/${id}`, ''), [], pinned)
+    const {verdict, summary} = await gateOf(withId())
+    assert.is(verdict, 'passed', summary)
   })
 
-  test('a suite that is pinned and not asked for is told', async () => {
-    const more = [...pinned, {url: `${archive}/${id}`, suite: 'bookworm-updates'}]
-    const file = sourcesFile(`${archive}/${id}`, '')
-    await rejectsCode(() => proveAptSources(file, [], more), 'pin_ineffective')
+  const updates = {url: `${archive}/${id}`, suite: 'bookworm-updates'}
+  const other = `${archive}/20250102T000000Z`
+  const wrong: readonly [string, () => Promise<GateResult>, ErrorCode][] = [
+    [
+      'a pinned suite is missing',
+      () => gateOf(withId(), [], [...pinned, updates]),
+      'pin_ineffective',
+    ],
+    ['another snapshot', () => gateOf(sourcesFile(other, '')), 'pin_ineffective'],
+    [
+      'the live archive beside it',
+      () => gateOf(sourcesFile(`${archive}/${id} ${live}`, '')),
+      'pin_ineffective',
+    ],
+    [
+      'no sources at all',
+      () => gateOf(sourcesFile(`${archive}/${id}`, 'Enabled: no')),
+      'pin_ineffective',
+    ],
+    ['what apt cannot read', () => gateOf(sourcesFile('', '')), 'process_failed'],
+    ['no apt-get', () => gateOf(withId(), [], pinned, '/nonexistent'), 'gate_unavailable'],
+  ]
+  for (const [name, run, code] of wrong)
+    test(`sources for apt do not pass: ${name}`, async () => {
+      const result = await run()
+      assert.is.not(result.verdict, 'passed')
+      assert.is(result.code, code, result.summary)
+    })
+
+  test('sources that are not there are told', async () => {
+    await rejectsCode(() => gateOf('/nonexistent/pinned.sources'), 'file_missing')
   })
 }
 

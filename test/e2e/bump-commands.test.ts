@@ -131,7 +131,7 @@ test('plan, bump, merge, audit, a replaced asset, and the way back', async () =>
   })
 })
 
-test('a bump opens one pull request with its evidence; without a token it waits for one', async () => {
+test('without a token nothing is begun; with one a bump opens one pull request with its evidence', async () => {
   await inSetting(async ({fake, repository, rel}) => {
     const forge = await startFakeGitHub({
       repositories: [{name: 'fleet/os', defaultBranch: 'develop', gitFolder: repository.remote}],
@@ -145,19 +145,24 @@ test('a bump opens one pull request with its evidence; without a token it waits 
       repository.write('playbooks/traefik.yaml', text)
       repository.commit('chore: name the forge')
       repository.git('push', '--quiet', 'origin', 'develop')
+      const before = personalState(repository)
+      const asked = fake.requests.length
       const refused = await rel('bump', 'traefik', 'NEW=v3.3.5', '--json')
       assert.is(codeOf(refused), 'forge_token_missing')
+      assert.equal(personalState(repository), before)
+      assert.is(fake.requests.length, asked)
+      assert.is(codeOf(await rel('bump', 'resume', 'traefik', '--json')), 'bump_not_running')
 
       const token = {GITHUB_API_URL: forge.url, REL_GITHUB_TOKEN: 'fake-token'}
       const {PATH: _, HOME: __, ...identity} = gitEnv
       const env = {...identity, ...token, XDG_CACHE_HOME: temporaryFolder()}
-      const resume = ['bump', 'resume', 'traefik', '--json']
-      const resumed = resultOf(await runRel(resume, {cwd: repository.root, env}))
-      const {number} = resumed.pull_request as {number: number}
+      const args = ['bump', 'traefik', 'NEW=v3.3.5', '--json']
+      const bumped = resultOf(await runRel(args, {cwd: repository.root, env}))
+      const {number} = bumped.pull_request as {number: number}
       const answer = await fetch(`${forge.url}/repos/fleet/os/pulls/${number}`)
       const pull = (await answer.json()) as {title: string; body: string; head: {sha: string}}
       assert.is(pull.title, 'chore(traefik): bump traefik v3.3.4 → v3.3.5')
-      assert.is(pull.head.sha, resumed.commit)
+      assert.is(pull.head.sha, bumped.commit)
       for (const wanted of ['CVE-2025-32431', '## Verification', '## Rollback', 'git revert'])
         assert.ok(pull.body.includes(wanted), `${wanted} is not in\n${pull.body}`)
     } finally {

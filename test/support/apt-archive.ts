@@ -1,7 +1,14 @@
 import {createServer} from 'node:http'
 import type {AddressInfo} from 'node:net'
 import {gzipSync} from 'node:zlib'
-import {createCleartextMessage, generateKey, type PrivateKey, reformatKey, sign} from 'openpgp'
+import {
+  createCleartextMessage,
+  createMessage,
+  generateKey,
+  type PrivateKey,
+  reformatKey,
+  sign,
+} from 'openpgp'
 import {sha256Hex} from '../../src/system/hash.ts'
 
 /** A key that was made for one test: nothing else trusts it. */
@@ -60,6 +67,21 @@ export async function clearsigned(
     date,
   })
   return Buffer.from(signed.replaceAll('\r\n', '\n')) // as archives write it
+}
+
+/** The armored signatures of a file, as in Release.gpg. */
+export async function detached(
+  bytes: Uint8Array,
+  keys: readonly TestKey[],
+  date: Date,
+): Promise<Buffer> {
+  const signed = await sign({
+    message: await createMessage({binary: bytes}),
+    signingKeys: keys.map(({key}) => key),
+    detached: true,
+    date,
+  })
+  return Buffer.from(signed.replaceAll('\r\n', '\n'))
 }
 
 /** A suite of a synthetic archive. */

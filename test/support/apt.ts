@@ -16,6 +16,9 @@ const cacheHome = process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache')
 const folder = join(cacheHome, 'rel-tests', 'apt')
 const HOUR_MS = 3_600_000
 
+/** Downloads of tests from the real archive, kept by digest. */
+export const aptContent = join(folder, 'content')
+
 export const debianKeyring = '/usr/share/keyrings/debian-archive-keyring.gpg'
 
 /** One suite of this machine's mirror, as apt itself fetched it into lists of its own. */
@@ -98,7 +101,7 @@ export function kernelPlaybookUpstream(suites: readonly RealSuite[]): AptKernelC
 
 /** A world on the real network, with downloads kept for the next run. */
 export function realWorld(): AptWorld & {readonly cache: ContentCache} {
-  const cache = new ContentCache(join(folder, 'content'))
+  const cache = new ContentCache(aptContent)
   const http = makeHttp({cache, userAgent: 'rel-test'})
   return {http, cache, now: Math.floor(Date.now() / 1000), scratch: temporaryFolder()}
 }

@@ -53,6 +53,27 @@ export function debianArm64(): Arm64 | string {
   }
 }
 
+export type KeptArm64 = Pick<Arm64, 'kernel' | 'release' | 'busybox'>
+
+/** What an earlier debianArm64 has left in the cache, without a network; why not when nothing. */
+export function keptArm64(): KeptArm64 | string {
+  const kernel = globSync(join(cache, '*/boot/vmlinuz-*')).sort().at(-1)
+  const busybox = globSync(join(cache, '*/bin/busybox')).at(-1)
+  if (kernel === undefined || busybox === undefined) return `no arm64 kernel in ${cache}`
+  return {kernel, release: releaseOf(kernel), busybox}
+}
+
+/** Files of apt with the Packages of Debian's components for arm64; why not when there are none. */
+export function arm64Indexes(): readonly string[] | string {
+  const why = debianArm64()
+  if (typeof why === 'string') return why
+  return globSync(join(cache, 'lists/*_binary-arm64_Packages*'))
+}
+
+function releaseOf(kernel: string): string {
+  return kernel.replace(/.*vmlinuz-/, '')
+}
+
 function filesOf(kernel: string, busybox: string, boot: string): Arm64 {
   const one = (pattern: string) => {
     const [path] = globSync(join(kernel, pattern))
@@ -62,7 +83,7 @@ function filesOf(kernel: string, busybox: string, boot: string): Arm64 {
   const image = one('boot/vmlinuz-*')
   return {
     kernel: image,
-    release: image.replace(/.*vmlinuz-/, ''),
+    release: releaseOf(image),
     busybox: join(busybox, 'bin/busybox'),
     loader: join(boot, 'usr/lib/systemd/boot/efi/systemd-bootaa64.efi'),
     dtb: one('usr/lib/linux-image-*/broadcom/bcm2837-rpi-3-b.dtb'),
@@ -140,7 +161,7 @@ function debianSources(): Record<string, string> {
 
 /** An initrd with busybox as its shell, and with this /init; gzipped as real ones are. */
 export function busyboxInitrd(
-  arm64: Arm64,
+  arm64: Pick<Arm64, 'busybox'>,
   init: string,
   extras: readonly CpioEntry[] = [],
 ): Buffer {

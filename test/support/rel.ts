@@ -15,10 +15,12 @@ export type RunOptions = {
   readonly cwd?: string
   readonly env?: Readonly<Record<string, string>>
   readonly input?: string
+  /** 60 when not given. */
+  readonly patienceSecs?: number
 }
 
 /** No test of the command line takes this long; a command that waits for an answer would. */
-const PATIENCE_MS = 60_000
+const PATIENCE_SECS = 60
 
 const home = temporaryFolder()
 
@@ -42,11 +44,11 @@ export async function runRel(args: readonly string[], options: RunOptions = {}):
 export async function run(
   file: string,
   args: readonly string[],
-  {cwd = home, env = {}, input}: RunOptions = {},
+  {cwd = home, env = {}, input, patienceSecs = PATIENCE_SECS}: RunOptions = {},
 ): Promise<Ran> {
   const stdin = input === undefined ? 'ignore' : 'pipe'
   const child = spawn(file, args, {cwd, env: cleanEnv(env), stdio: [stdin, 'pipe', 'pipe']})
-  const timer = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS)
+  const timer = setTimeout(() => child.kill('SIGKILL'), patienceSecs * 1000)
   const out: Buffer[] = []
   const err: Buffer[] = []
   child.stdout?.on('data', (chunk: Buffer) => out.push(chunk))

@@ -18,7 +18,7 @@ export function forgeToken(config: ForgeConfig, env: Environment): string {
       ? 'REL_GITHUB_TOKEN, and GITHUB_API_URL for another API than api.github.com'
       : 'REL_GITEA_URL and REL_GITEA_TOKEN'
   throw new RelError('forge_token_missing', `no token for ${new URL(url).origin}`, {
-    hint: `Set ${names}; then rel bump resume.`,
+    hint: `Set ${names}; or bump with --no-push.`,
   })
 }
 

@@ -15,6 +15,8 @@ export type ForgeWorld = {
   readonly http: Http
   /** Holds the token; see forgeToken for the names. */
   readonly env: Readonly<Record<string, string | undefined>>
+  /** Answers come from a recording, which holds no token and needs none. */
+  readonly isReplay?: boolean
 }
 
 /** A pull request, as GitHub and Gitea both describe it. */
@@ -24,6 +26,14 @@ type Pull = {
   readonly user?: {readonly login: string} | null
   readonly head: {readonly ref: string; readonly repo?: {readonly full_name?: string} | null}
   readonly base: {readonly ref: string}
+}
+
+/** What GitHub and Gitea say that the owner of a token may do in a repository. */
+type Permissions = {readonly pull?: boolean; readonly triage?: boolean; readonly push?: boolean}
+
+/** App tokens have no role: all is false for them and says nothing. Gitea has no triage. */
+function isReadOnly({pull, triage, push}: Permissions): boolean {
+  return pull === true && push === false && triage !== true
 }
 
 type Label = {readonly id: number; readonly name: string}
@@ -39,6 +49,7 @@ const limits = {pageSize: 50, pages: 40} as const
  */
 export function openForge(config: ForgeConfig, wishes: Wishes, world: ForgeWorld): PullRequests {
   return {
+    checkAccess: async () => (await sessionOf(config, world)).checkAccess(),
     openOrUpdate: async (evidence) =>
       (await sessionOf(config, world)).openOrUpdate(evidence, wishes),
     dispatch: async (workflow, branch, inputs) => {
@@ -47,8 +58,9 @@ export function openForge(config: ForgeConfig, wishes: Wishes, world: ForgeWorld
   }
 }
 
-async function sessionOf(config: ForgeConfig, {http, env}: ForgeWorld): Promise<Session> {
-  const token = forgeToken(config, env)
+async function sessionOf(config: ForgeConfig, world: ForgeWorld): Promise<Session> {
+  const {http, env, isReplay} = world
+  const token = isReplay === true ? undefined : forgeToken(config, env)
   return new Session(config, await openOctokit({http, baseUrl: config.api_url, token}))
 }
 
@@ -59,6 +71,13 @@ class Session {
   constructor(config: ForgeConfig, octokit: Octokit) {
     this.#config = config
     this.#octokit = octokit
+  }
+
+  async checkAccess(): Promise<void> {
+    const answer = (await this.#call('GET', '')) as {permissions?: Permissions | null}
+    if (!isReadOnly(answer.permissions ?? {})) return
+    const {repository} = this.#config
+    throw new RelError('forge_unauthorised', `the token may only read ${repository}`)
   }
 
   async openOrUpdate(evidence: BumpEvidence, wishes: Wishes): Promise<OpenedPullRequest> {
@@ -186,11 +205,13 @@ class Session {
     const {repository} = this.#config
     const [owner = '', repo = ''] = repository.split('/')
     try {
-      const route = `${method} /repos/{owner}/{repo}/${path}`
+      const route = `${method} /repos/{owner}/{repo}${path === '' ? '' : `/${path}`}`
       const {data} = await this.#octokit.request(route, {owner, repo, ...body})
       return data
     } catch (error) {
-      throw forgeRefusal(octokitError(error, `${method} ${path.split('?')[0]} of ${repository}`))
+      throw forgeRefusal(
+        octokitError(error, `${method} ${path.split('?')[0] || 'repository'} of ${repository}`),
+      )
     }
   }
 }

@@ -10,11 +10,14 @@ export default class BumpNew extends BaseCommand<typeof BumpNew> {
   }
   static override flags = {
     title: Flags.string({summary: 'What people call it; the item when not given.'}),
-    kind: Flags.string({summary: 'Kind of upstream, such as github_release.'}),
+    kind: Flags.string({
+      summary: 'Kind of upstream: github_release, k3s, git_tree, apt_snapshot or apt_kernel.',
+    }),
     upstream: Flags.string({
       helpValue: 'KEY=VALUE',
       multiple: true,
-      summary: 'A key of the upstream, such as repo=traefik/traefik; may be given several times.',
+      summary:
+        'A key of the upstream, such as repository=traefik/traefik; lists as YAML; may be given several times.',
     }),
     min: Flags.option({options: ['L0', 'L1', 'L2', 'L3', 'L4'] as const})({
       summary: 'The least trust level; L1 when not given.',
@@ -28,8 +31,8 @@ export default class BumpNew extends BaseCommand<typeof BumpNew> {
     'dry-run': Flags.boolean({default: false, summary: 'Print the playbook; write nothing.'}),
   }
   static override examples = [
-    '<%= config.bin %> bump new traefik --kind github_release --upstream repo=traefik/traefik --file agent/Makefile --pin make_variable:TRAEFIK_VERSION',
-    '<%= config.bin %> bump new k3s',
+    '<%= config.bin %> bump new traefik',
+    `<%= config.bin %> bump new traefik --kind github_release --upstream repository=traefik/traefik --upstream 'assets=[{arch: amd64, name: "traefik_{version}_linux_amd64.tar.gz", member: traefik}]' --file agent/Makefile --pin make_variable:TRAEFIK_VERSION`,
   ]
 
   protected async perform({args, flags}: Input<typeof BumpNew>): Promise<Outcome> {

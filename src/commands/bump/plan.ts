@@ -1,18 +1,10 @@
-import {Args} from '@oclif/core'
 import {BaseCommand, type Input, type Outcome} from '../../cli/base-command.ts'
-import {bumpFlags} from '../../cli/bump-flags.ts'
+import {bumpArgs, bumpFlags} from '../../cli/bump-flags.ts'
 
 export default class BumpPlan extends BaseCommand<typeof BumpPlan> {
   static override strict = false
   static override summary = 'Print what a bump would change and its evidence; write nothing.'
-  static override args = {
-    item: Args.string({
-      description: 'Item, as in playbooks/ITEM.yaml.',
-      name: 'ITEM',
-      required: true,
-    }),
-    assignment: Args.string({description: 'NEW=VERSION and further inputs.', name: 'KEY=VALUE'}),
-  }
+  static override args = bumpArgs
   static override flags = bumpFlags
   static override examples = [
     '<%= config.bin %> bump plan traefik NEW=v3.3.5',

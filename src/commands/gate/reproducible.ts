@@ -1,5 +1,6 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand, type Input, type Outcome} from '../../cli/base-command.ts'
+import {keepFlag} from '../../cli/repro-flags.ts'
 
 export default class GateReproducible extends BaseCommand<typeof GateReproducible> {
   static override summary = 'Build twice and compare the results byte by byte.'
@@ -25,20 +26,7 @@ export default class GateReproducible extends BaseCommand<typeof GateReproducibl
       multipleNonGreedy: true,
       summary: 'What to compare, below the source; everything when not given.',
     }),
-    keep: Flags.option({
-      multiple: true,
-      multipleNonGreedy: true,
-      options: [
-        'path',
-        'umask',
-        'timezone',
-        'locale',
-        'home',
-        'clock',
-        'file_times',
-        'file_modes',
-      ] as const,
-    })({summary: 'Do not vary this; the report says so.'}),
+    keep: keepFlag,
     timeout: Flags.integer({
       default: 3600,
       helpValue: 'SECS',

@@ -102,6 +102,13 @@ export const bumpCodes = {
     cause: 'Pins are moved in commits.',
     fix: 'Run the command inside of the repository.',
   },
+  git_no_commit: {
+    exit: 'usage',
+    title: 'the repository has no commit yet',
+    cause:
+      'Pins and the lock are read from the current commit, so that what is said of them is true of a state that others can get.',
+    fix: 'Commit the playbooks and the files with the pins: git add . && git commit.',
+  },
   git_failed: {
     exit: 'local',
     title: 'git refused to do something',
@@ -211,8 +218,15 @@ export const bumpCodes = {
   push_refused: {
     exit: 'unauthorised',
     title: 'the remote refused the branch',
-    cause: 'A protected branch, a hook of the server or missing rights. The commit is kept.',
+    cause: 'A hook of the server or missing rights. The commit is kept.',
     fix: 'Correct the rights or the branch name, then rel bump resume ITEM.',
+  },
+  branch_protected: {
+    exit: 'unauthorised',
+    title: 'the branch of the bump is protected on the remote',
+    cause:
+      'A rule of the forge does not let this account push to it. A bump never pushes to the base branch, so the rule covers the branch that change.branch of the playbook names. The commit is kept.',
+    fix: 'Take that branch out of the rule or let the account through, then rel bump resume ITEM; or rel bump abort ITEM, and change change.branch of the playbook.',
   },
   push_failed: {
     exit: 'temporary',
@@ -232,11 +246,18 @@ export const bumpCodes = {
     cause: 'The tag moved, an asset was replaced, or the file has another version than the lock.',
     fix: 'Find out who changed it before anything is built from it.',
   },
+  vendored_differs: {
+    exit: 'verification',
+    title: 'a vendored file is not the one that was locked',
+    cause:
+      'The playbook’s commands left other bytes for the pinned version than rel.lock.json has: the build is not repeatable, a command fetched something else, or the lock was edited. The file is left for you to look at.',
+    fix: 'Find out which of them changed before the file is used; rel bump audit ITEM asks upstream.',
+  },
   pin_not_locked: {
     exit: 'gate',
     title: 'nobody has verified the pin yet',
     cause: 'rel.lock.json has no entry of the item, so there is nothing to compare upstream with.',
-    fix: 'rel bump ITEM NEW=VERSION verifies and locks the next version.',
+    fix: 'rel bump ITEM --lock verifies the pinned version and locks it; rel bump ITEM NEW=VERSION does so with the next.',
   },
   not_recorded: {
     exit: 'local',
@@ -256,20 +277,27 @@ export const bumpCodes = {
     title: 'there is no token for the forge',
     cause:
       'A pull request is opened in somebody’s name. Tokens come from the environment alone and go only to the address that the environment names.',
-    fix: 'Set the variables in the hint, then rel bump resume ITEM; or bump with --no-push.',
+    fix: 'Set the variables in the hint and run it again; or bump with --no-push.',
   },
   forge_unauthorised: {
     exit: 'unauthorised',
     title: 'the forge does not let the token do it',
     cause: 'The token is expired, or may not write pull requests or start workflows there.',
-    fix: 'Give the token those rights, then rel bump resume ITEM.',
+    fix: 'Give the token those rights and run it again; what was pushed already goes on with rel bump resume ITEM.',
   },
   forge_not_found: {
     exit: 'unauthorised',
     title: 'the forge does not show the repository',
     cause:
       'change.forge.repository is another one, or the token may not read it: forges answer both alike.',
-    fix: 'Check the name and the token, then rel bump resume ITEM.',
+    fix: 'Check the name and the token and run it again; what was pushed already goes on with rel bump resume ITEM.',
+  },
+  forge_repository_mismatch: {
+    exit: 'unauthorised',
+    title: 'the remote is another repository than the forge’s',
+    cause:
+      'change.forge.repository names one repository, the address of change.remote another: the token would be used on a repository that nothing is pushed to.',
+    fix: 'Correct change.forge.repository, or git remote set-url; look at who changed the playbook.',
   },
   pull_request_refused: {
     exit: 'conflict',

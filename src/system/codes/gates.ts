@@ -18,6 +18,24 @@ export const gatesCodes = {
     cause: 'What was changed runs on real hardware only, such as the firmware of a GPU.',
     fix: 'Add a signed evidence item of a run on the hardware, or a signed waiver.',
   },
+  build_file_missing: {
+    exit: 'gate',
+    title: 'a verified file is not where the build should have put it',
+    cause: 'The build left it out, renamed it, or put a link or a folder in its place.',
+    fix: 'Have the build take every file from REL_ASSETS; nothing was changed.',
+  },
+  build_file_differs: {
+    exit: 'gate',
+    title: 'a file of the build is not the verified one',
+    cause: 'The build fetched another one, changed it, or took part of it.',
+    fix: 'Have the build take every file from REL_ASSETS; nothing was changed.',
+  },
+  build_file_unexpected: {
+    exit: 'gate',
+    title: 'the build has firmware that nobody verified',
+    cause: 'Beside the verified files there is another start*.elf, fixup*.dat or *.dtbo.',
+    fix: 'Name the file in the playbook, or have the build leave it out.',
+  },
   boot_kernel_invalid: {
     exit: 'gate',
     title: 'the kernel is not an image for this machine',

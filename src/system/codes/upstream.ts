@@ -1,4 +1,5 @@
 import type {CodeTable} from './code.ts'
+import {gitTreeCodes} from './git-tree.ts'
 
 const askLater = 'Run the same command again later: nothing was changed.'
 const doNotUse =
@@ -8,6 +9,13 @@ const readChecksums =
 
 /** Codes of the HTTP client (src/system/http.ts). */
 const httpCodes = {
+  cache_not_private: {
+    exit: 'local',
+    title: 'others can write into the cache',
+    cause:
+      'Bytes in it could be changed after they were checked: it must be a directory of the user who runs rel, writable by nobody else.',
+    fix: 'Remove it, or name another place: XDG_CACHE_HOME=FOLDER.',
+  },
   http_unreachable: {
     exit: 'temporary',
     title: 'a server could not be reached',
@@ -92,7 +100,7 @@ const httpCodes = {
 
 /** Codes of releases with assets (docs/formats/upstream-github.md). */
 const releaseCodes = {
-  version_malformed: {
+  upstream_version_malformed: {
     exit: 'usage',
     title: 'the version is not written as this project writes it',
     cause:
@@ -105,7 +113,7 @@ const releaseCodes = {
     cause: 'The project has no published release of this tag.',
     fix: 'Check the spelling against the project’s list of releases.',
   },
-  release_incomplete: {
+  upstream_release_incomplete: {
     exit: 'temporary',
     title: 'the release is not complete yet',
     cause:
@@ -417,6 +425,12 @@ const aptCodes = {
     cause: 'No signed index of the suites in the playbook has it.',
     fix: 'Check the name, the components and the suites in the playbook.',
   },
+  apt_package_contradiction: {
+    exit: 'verification',
+    title: 'two suites have one version of a package with different bytes',
+    cause: 'Which of the two a build gets would depend on the order of its sources.',
+    fix: doNotUse,
+  },
   apt_package_replaced: {
     exit: 'verification',
     title: 'the archive has another package than was locked',
@@ -431,9 +445,17 @@ const aptCodes = {
   },
   kernel_meta_unclear: {
     exit: 'verification',
-    title: 'the meta package names no kernel',
-    cause: 'It has to depend on exactly one kernel image.',
-    fix: 'Check meta in the playbook, such as linux-image-arm64 or linux-image-generic.',
+    title: 'the meta package does not name the kernel',
+    cause:
+      'It has to depend on exactly one kernel image, at the version that the archive has of it.',
+    fix: 'Check meta in the playbook, such as linux-image-arm64, and that suites has every pocket.',
+  },
+  kernel_line_mismatch: {
+    exit: 'verification',
+    title: 'the kernel is of another line',
+    cause:
+      'Its series or flavour, or HWE instead of GA, is not that of the meta package in the playbook.',
+    fix: 'Take a kernel of this line; to change the line, name its package in meta and the one before in meta_before.',
   },
   kernel_abi_mismatch: {
     exit: 'verification',
@@ -465,4 +487,5 @@ export const upstreamCodes = {
   ...httpCodes,
   ...releaseCodes,
   ...aptCodes,
+  ...gitTreeCodes,
 } as const satisfies CodeTable

@@ -2,8 +2,13 @@ import {RelError} from '../../system/error.ts'
 import {readFileLimited} from '../../system/files.ts'
 import {sha256Hex} from '../../system/hash.ts'
 import type {Downloaded, Http} from '../../system/http.ts'
-import {MAX_IN_RELEASE_BYTES} from './clearsign.ts'
-import {MAX_KEYRING_BYTES, type VerifiedText, verifyClearsigned} from './in-release.ts'
+import {MAX_IN_RELEASE_BYTES, MAX_SIGNATURE_BYTES} from './clearsign.ts'
+import {
+  MAX_KEYRING_BYTES,
+  type VerifiedText,
+  verifyClearsigned,
+  verifyDetached,
+} from './in-release.ts'
 import {indexLimits, type PackageEntry, readPackages} from './packages-index.ts'
 import {type PackagesIndex, packagesIndex, parseRelease, type Release} from './release-file.ts'
 import {checkRelease, type SuiteWish} from './release-rules.ts'
@@ -32,7 +37,9 @@ export type SignedSuite = {
   /** The address of the archive, without a slash at the end. */
   readonly url: string
   readonly release: Release
-  /** Of the InRelease file. */
+  /** What was signed: InRelease in itself, or Release by Release.gpg. */
+  readonly file: 'InRelease' | 'Release'
+  /** Of that file. */
   readonly sha256: string
   /** Fingerprints of the pinned keys that signed, sorted. */
   readonly signers: readonly string[]
@@ -44,8 +51,9 @@ export type SignedSuite = {
 export type SignedPackage = PackageEntry & {readonly suite: SignedSuite}
 
 /**
- * Fetches and verifies the InRelease file of a suite. Refuses as verifyClearsigned, parseRelease
- * and checkRelease do, with openpgp_engines_disagree, and as HTTP does.
+ * Fetches and verifies the InRelease file of a suite; where there is none, Release with
+ * Release.gpg, as apt does. Refuses as verifyClearsigned, verifyDetached, parseRelease and
+ * checkRelease do, with openpgp_engines_disagree, and as HTTP does.
  */
 export async function fetchSuite(
   url: string,
@@ -53,27 +61,54 @@ export async function fetchSuite(
   keyring: PinnedKeyring,
   world: AptWorld,
 ): Promise<SignedSuite> {
-  const address = `${url}/dists/${wish.suite}/InRelease`
-  const {path} = await world.http.download({url: address, maxBytes: MAX_IN_RELEASE_BYTES})
-  const bytes = readFileLimited(path, MAX_IN_RELEASE_BYTES)
-  return verifySuite(bytes, url, wish, keyring, world)
+  const fetchFile = async (name: string, maxBytes: number) => {
+    const {path} = await world.http.download({url: `${url}/dists/${wish.suite}/${name}`, maxBytes})
+    return readFileLimited(path, maxBytes)
+  }
+  try {
+    const inRelease = await fetchFile('InRelease', MAX_IN_RELEASE_BYTES)
+    return await verifySuite({inRelease}, url, wish, keyring, world)
+  } catch (error) {
+    if (!isNotFound(error)) throw error
+    const release = await fetchFile('Release', MAX_IN_RELEASE_BYTES).catch((other) => {
+      throw isNotFound(other) ? error : other
+    })
+    const signature = await fetchFile('Release.gpg', MAX_SIGNATURE_BYTES)
+    return verifySuite({release, signature}, url, wish, keyring, world)
+  }
 }
 
-/** fetchSuite for an InRelease file that is at hand. */
+function isNotFound(error: unknown): boolean {
+  return error instanceof RelError && error.code === 'http_not_found'
+}
+
+/** The signed file of a suite, in one of its two forms. */
+export type SignedFiles =
+  | {readonly inRelease: Uint8Array}
+  | {readonly release: Uint8Array; readonly signature: Uint8Array}
+
+/** fetchSuite for files that are at hand. */
 export async function verifySuite(
-  bytes: Uint8Array,
+  files: SignedFiles,
   url: string,
   wish: SuiteWish,
   keyring: PinnedKeyring,
   world: Pick<AptWorld, 'now' | 'scratch'>,
 ): Promise<SignedSuite> {
   const keys = readFileLimited(keyring.file, MAX_KEYRING_BYTES)
-  const verified = await verifyClearsigned(bytes, keys, keyring.fingerprints, world.now)
+  const {fingerprints} = keyring
+  const isClear = 'inRelease' in files
+  const verified = isClear
+    ? await verifyClearsigned(files.inRelease, keys, fingerprints, world.now)
+    : await verifyDetached(files.release, files.signature, keys, fingerprints, world.now)
   const signers = acceptedSigners(verified, wish)
   const engines = await askSecondEngines(verified, world.scratch)
   const release = parseRelease(verified.text)
   checkRelease(release, wish)
-  return {wish, url, release, sha256: sha256Hex(bytes), signers, engines}
+  const [file, bytes] = isClear
+    ? (['InRelease', files.inRelease] as const)
+    : (['Release', files.release] as const)
+  return {wish, url, release, file, sha256: sha256Hex(bytes), signers, engines}
 }
 
 /** What is live must be signed by a key that is valid today; a snapshot's key may have expired since. */

@@ -67,6 +67,9 @@ export const aptKernelSchema = z
     ...common,
     arch,
     meta: packageName.describe('Package that stands for the line, such as linux-image-arm64.'),
+    meta_before: packageName
+      .optional()
+      .describe('That of the line before, while the item moves from one line to another.'),
     snapshot: z
       .string()
       .max(16)

@@ -18,13 +18,13 @@ export function checkMinimum(minimum: IntegrityLevel): void {
 }
 
 /** That a suite was signed, by whom, and which state of it. */
-export function suiteFact({wish, release, signers, engines}: SignedSuite): Fact {
+export function suiteFact({wish, release, file, signers, engines}: SignedSuite): Fact {
   const seconded = engines.length === 0 ? 'no second program' : `${engines.join(' and ')} agree`
   const until =
     release.validUntil === undefined ? '' : `, valid until ${snapshotIdAt(release.validUntil)}`
   return {
-    subject: `${wish.suite} InRelease`,
-    check: 'InRelease signature',
+    subject: `${wish.suite} ${file}`,
+    check: file === 'InRelease' ? 'InRelease signature' : 'signature in Release.gpg',
     by: signers.join(', '),
     level: archiveLevel,
     detail: `dated ${snapshotIdAt(release.date)}${until}; ${seconded}`,

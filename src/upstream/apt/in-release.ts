@@ -1,7 +1,7 @@
 import type {Key, SignaturePacket} from 'openpgp'
 import type {ErrorCode} from '../../system/codes.ts'
 import {RelError} from '../../system/error.ts'
-import {type ClearsignFrame, parseClearsign} from './clearsign.ts'
+import {type ClearsignFrame, type DetachedFile, parseClearsign, parseDetached} from './clearsign.ts'
 
 /** What one signature of a message is worth; one of a key that is not pinned is worth nothing. */
 export type SignatureVerdict =
@@ -16,10 +16,15 @@ export type SignatureVerdict =
     }
   | {readonly state: 'refused'; readonly code: ErrorCode; readonly keyId: string}
 
+/** The two forms in which archives sign: InRelease, and Release with Release.gpg. */
+export type SignedMessage =
+  | {readonly form: 'clearsigned'; readonly frame: ClearsignFrame}
+  | {readonly form: 'detached'; readonly file: DetachedFile}
+
 export type VerifiedText = {
   /** The signed text and nothing else. */
   readonly text: string
-  readonly frame: ClearsignFrame
+  readonly message: SignedMessage
   /** One for each signature, in their order. */
   readonly verdicts: readonly SignatureVerdict[]
   /** The pinned keys, for a second engine to decide with. */
@@ -54,14 +59,34 @@ export async function verifyClearsigned(
   fingerprints: readonly string[],
   now: number,
 ): Promise<VerifiedText> {
-  const frame = parseClearsign(bytes)
-  const keys = await pinnedKeys(keyring, fingerprints)
-  const packets = await signaturePackets(frame)
-  checkHashHeader(frame, packets)
+  const message: SignedMessage = {form: 'clearsigned', frame: parseClearsign(bytes)}
+  return verifyMessage(message, await pinnedKeys(keyring, fingerprints), now)
+}
+
+/** verifyClearsigned for a file whose signatures are in another one, such as Release.gpg. */
+export async function verifyDetached(
+  bytes: Uint8Array,
+  signature: Uint8Array,
+  keyring: Uint8Array,
+  fingerprints: readonly string[],
+  now: number,
+): Promise<VerifiedText> {
+  const message: SignedMessage = {form: 'detached', file: parseDetached(bytes, signature)}
+  return verifyMessage(message, await pinnedKeys(keyring, fingerprints), now)
+}
+
+async function verifyMessage(
+  message: SignedMessage,
+  keys: readonly Key[],
+  now: number,
+): Promise<VerifiedText> {
+  const {text, signature} = message.form === 'clearsigned' ? message.frame : message.file
+  const packets = await signaturePackets(signature)
+  if (message.form === 'clearsigned') checkHashHeader(message.frame, packets)
   const verdicts: SignatureVerdict[] = []
-  for (const packet of packets) verdicts.push(await judge(packet, frame.text, keys, now))
+  for (const packet of packets) verdicts.push(await judge(packet, message, keys, now))
   if (!verdicts.some(({state}) => state === 'valid')) throw noneValid(verdicts)
-  return {text: frame.text, frame, verdicts, keyring: joined(keys)}
+  return {text, message, verdicts, keyring: joined(keys)}
 }
 
 async function pinnedKeys(keyring: Uint8Array, fingerprints: readonly string[]): Promise<Key[]> {
@@ -85,20 +110,20 @@ async function readKeyring(keyring: Uint8Array): Promise<readonly Key[]> {
   }
 }
 
-async function signaturePackets(frame: ClearsignFrame): Promise<readonly SignaturePacket[]> {
+async function signaturePackets(signature: string): Promise<readonly SignaturePacket[]> {
   const {readSignature} = await import('openpgp')
   try {
-    const {packets} = await readSignature({armoredSignature: frame.signature})
+    const {packets} = await readSignature({armoredSignature: signature})
     const list = [...(packets as unknown as Iterable<SignaturePacket>)]
     if (list.length > 0 && list.length <= MAX_SIGNATURES) return list
   } catch (error) {
-    throw new RelError('openpgp_frame_invalid', 'the InRelease file has no readable signature', {
+    throw new RelError('openpgp_frame_invalid', 'there is no readable signature', {
       cause: error,
     })
   }
   throw new RelError(
     'openpgp_frame_invalid',
-    `the InRelease file has no signature, or more than ${MAX_SIGNATURES}`,
+    `there is no signature, or more than ${MAX_SIGNATURES}`,
   )
 }
 
@@ -120,7 +145,7 @@ function isStrong(name: string): boolean {
 
 async function judge(
   packet: SignaturePacket,
-  text: string,
+  message: SignedMessage,
   keys: readonly Key[],
   now: number,
 ): Promise<SignatureVerdict> {
@@ -133,7 +158,7 @@ async function judge(
   // expiry, revocation and the subkey's binding, all at the time of the signature
   if (created === null || !(await mayHaveSigned(key, packet, created)))
     return refused('openpgp_key_invalid')
-  if (!(await isSignatureOf(packet, text, key, now))) return refused('openpgp_signature_invalid')
+  if (!(await isSignatureOf(packet, message, key, now))) return refused('openpgp_signature_invalid')
   return {
     state: 'valid',
     fingerprint: key.getFingerprint().toUpperCase(),
@@ -152,17 +177,22 @@ async function mayHaveSigned(key: Key, packet: SignaturePacket, at: Date): Promi
 /** One signature at a time, so that each has its own verdict. */
 async function isSignatureOf(
   packet: SignaturePacket,
-  text: string,
+  message: SignedMessage,
   key: Key,
   now: number,
 ): Promise<boolean> {
   const {createMessage, enums, PacketList, Signature, verify} = await import('openpgp')
-  // RFC 9580 7: the text of this form is signed as text, with lines that end with \r\n
-  if (packet.signatureType !== enums.signature.text) return false
+  const isClear = message.form === 'clearsigned'
+  // RFC 9580 7: the clear form is signed as text, with lines that end with \r\n; a file by its bytes
+  if (packet.signatureType !== (isClear ? enums.signature.text : enums.signature.binary))
+    return false
+  const signed = isClear
+    ? await createMessage({text: message.frame.text})
+    : await createMessage({binary: message.file.bytes})
   const list = new PacketList<SignaturePacket>()
   list.push(packet)
   const {signatures} = await verify({
-    message: await createMessage({text}),
+    message: signed,
     signature: new Signature(list),
     verificationKeys: key,
     date: new Date(now * 1000),

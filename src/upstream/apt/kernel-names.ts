@@ -18,21 +18,21 @@ const form =
 
 /**
  * A kernel release: `6.1.0-56-arm64`, `6.12.117+deb12-arm64` and `6.1.0-0.deb11.21-arm64` of Debian,
- * `6.8.0-1062-raspi` of Ubuntu. Refuses with version_malformed.
+ * `6.8.0-1062-raspi` of Ubuntu. Refuses with upstream_version_malformed.
  */
 export function parseKernelRelease(text: string): KernelRelease {
   const [, upstream, number, suffix, flavour] = form.exec(text.slice(0, 100)) ?? []
   const abi = number ?? suffix
   if (text.length > 100 || upstream === undefined || abi === undefined || flavour === undefined)
     throw new RelError(
-      'version_malformed',
+      'upstream_version_malformed',
       `${JSON.stringify(text.slice(0, 60))} is no kernel release such as 6.1.0-56-arm64`,
       {hint: 'write what uname -r prints on the kernel'},
     )
   return {text, upstream, abi, flavour}
 }
 
-/** Numbers by their value, so that ABI 9 is before 31; refuses with version_malformed. */
+/** Numbers by their value, so that ABI 9 is before 31; refuses with upstream_version_malformed. */
 export function compareKernelReleases(a: string, b: string): number {
   const [x, y] = [parseKernelRelease(a), parseKernelRelease(b)]
   return comparePart(x.upstream, y.upstream) || comparePart(x.abi, y.abi)
@@ -60,8 +60,34 @@ export function checkKernelVersion(
 /** Debian's ABI number stands for many upstream versions: 6.1.0-56 is made of 6.1.192. */
 function debianFits({upstream, abi}: KernelRelease, version: string): boolean {
   if (abi.startsWith('+')) return version === upstream
-  const series = (text: string) => text.split('.').slice(0, 2).join('.')
-  return series(version) === series(upstream)
+  return seriesOf(version) === seriesOf(upstream)
+}
+
+/**
+ * The line that a kernel is of, for people too: `6.1 arm64` of Debian, `GA 6.8.0 generic` and
+ * `HWE ~24.04 generic` of Ubuntu, where the version of what is backported has the release in it.
+ */
+export function kernelLine(
+  {upstream, flavour}: KernelRelease,
+  version: string,
+  distribution: Distribution,
+): string {
+  if (distribution === 'debian') return `${seriesOf(upstream)} ${flavour}`
+  const [, suffix] = /(~\d\d\.\d\d)(?:\.\d+)*(?:\+\d+)?$/.exec(version) ?? []
+  return suffix === undefined ? `GA ${upstream} ${flavour}` : `HWE ${suffix} ${flavour}`
+}
+
+/**
+ * The lines that a meta package stands for, over all its versions: that of HWE names the kernel of
+ * GA in the release pocket, and has left it since.
+ */
+export function settledLines(lines: readonly string[]): readonly string[] {
+  const hwe = lines.filter((line) => line.startsWith('HWE '))
+  return hwe.length === 0 ? lines : hwe
+}
+
+function seriesOf(upstream: string): string {
+  return upstream.split('.').slice(0, 2).join('.')
 }
 
 /** The highest of package versions by dpkg's order; undefined for none. */

@@ -21,7 +21,13 @@ import {
   suiteLock,
 } from './evidence.ts'
 import {kernelBanner, MAX_KERNEL_BYTES} from './kernel-banner.ts'
-import {currentKernel, findKernel, isKernelPackage, type MappedKernel} from './kernel-mapping.ts'
+import {
+  checkKernelLine,
+  currentKernel,
+  findKernel,
+  isKernelPackage,
+  type MappedKernel,
+} from './kernel-mapping.ts'
 import {checkKernelBanner, compareKernelReleases} from './kernel-names.ts'
 import type {SuiteWish} from './release-rules.ts'
 import {parseSnapshotId} from './snapshot-id.ts'
@@ -38,7 +44,7 @@ type KernelWorld = AptWorld & {readonly cache: Pick<ContentCache, 'add'>}
  * all suites decide which package that is. Assets are told apart by their arch: `arm64` is the image
  * package, `arm64-modules` the modules where they are apart, `arm64-vmlinuz` the kernel taken out of
  * the verified package. Refuses as fetchSuite, fetchPackages, currentKernel,
- * findKernel and readDebFile do, and with kernel_image_mismatch, integrity_too_low.
+ * findKernel, checkKernelLine and readDebFile do, and with kernel_image_mismatch, integrity_too_low.
  */
 export function makeAptKernelUpstream(config: AptKernelConfig, world: KernelWorld): Upstream {
   return new KernelUpstream(config, world)
@@ -57,11 +63,14 @@ class KernelUpstream implements Upstream {
   async latest(current: string): Promise<Candidate | undefined> {
     const {packages} = await this.#archive()
     const kernel = currentKernel(packages, this.#config.meta, this.#config.distribution)
-    return this.compare(kernel.release.text, current) > 0 ? candidateOf(kernel) : undefined
+    return this.compare(kernel.release.text, current) > 0
+      ? candidateOf(kernel, packages)
+      : undefined
   }
 
   async find(version: string): Promise<Candidate> {
-    return candidateOf(await this.#kernel(version))
+    const {packages} = await this.#archive()
+    return candidateOf(await this.#kernel(version), packages)
   }
 
   compare(a: string, b: string): number {
@@ -117,7 +126,15 @@ class KernelUpstream implements Upstream {
 
   async #kernel(version: string): Promise<Kernel> {
     const {packages} = await this.#archive()
-    return findKernel(packages, version, this.#config.distribution)
+    const {distribution} = this.#config
+    const kernel = findKernel(packages, version, distribution)
+    checkKernelLine(packages, kernel, this.#metas(), distribution)
+    return kernel
+  }
+
+  #metas(): readonly string[] {
+    const {meta, meta_before: before} = this.#config
+    return before === undefined ? [meta] : [meta, before]
   }
 
   /** Fetched once: all questions of one run are about one state of the archive. */
@@ -127,7 +144,7 @@ class KernelUpstream implements Upstream {
   }
 
   async #fetch(): Promise<State> {
-    const {suites: wanted, keyring, snapshot, arch, meta} = this.#config
+    const {suites: wanted, keyring, snapshot, arch} = this.#config
     const at = this.#time()
     const suites: SignedSuite[] = []
     const packages: SignedPackage[] = []
@@ -135,7 +152,7 @@ class KernelUpstream implements Upstream {
       const url = entry.url.replaceAll('{snapshot}', snapshot ?? '')
       const suite = await fetchSuite(url, this.#wish(entry, at), keyring, this.#world)
       suites.push(suite)
-      const isWanted = (name: string) => isKernelPackage(name, meta)
+      const isWanted = (name: string) => isKernelPackage(name, this.#metas())
       packages.push(...(await fetchPackages(suite, arch, isWanted, this.#world.http)))
     }
     return {suites, packages}
@@ -175,6 +192,12 @@ class KernelUpstream implements Upstream {
   }
 }
 
-function candidateOf({release, image}: Kernel): Candidate {
-  return {version: release.text, tag: image.version}
+/**
+ * Nothing that is signed says when a package came. It was there when a suite that has it was dated,
+ * so the earliest of these dates makes it younger than it is, never older.
+ */
+function candidateOf({release, image}: Kernel, packages: readonly SignedPackage[]): Candidate {
+  const same = packages.filter(({name, sha256}) => name === image.name && sha256 === image.sha256)
+  const publishedAt = Math.min(...same.map(({suite}) => suite.release.date))
+  return {version: release.text, tag: image.version, publishedAt}
 }

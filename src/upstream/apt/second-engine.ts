@@ -28,14 +28,27 @@ export async function askSecondEngines(
   const folder = scratchFolder(scratch)
   try {
     writeFileSync(join(folder, 'keys.gpg'), verified.keyring, {mode: 0o600})
-    writeFileSync(join(folder, 'InRelease'), verified.frame.armored, {mode: 0o600})
-    writeFileSync(join(folder, 'text'), verified.text.replaceAll('\n', '\r\n'), {mode: 0o600})
-    writeFileSync(join(folder, 'signature'), verified.frame.signature, {mode: 0o600})
-    const opinions = [await askGpgv(folder), await askSqv(folder)]
+    writeMessage(folder, verified)
+    const {form} = verified.message
+    const opinions = [await askGpgv(folder, form), await askSqv(folder)]
     return opinions.flatMap((opinion) => (opinion === undefined ? [] : agreeing(opinion, verified)))
   } finally {
     rmSync(folder, {recursive: true, force: true})
   }
+}
+
+/** InRelease for gpgv; for sqv, and for what is signed apart, the signed bytes and the signature. */
+function writeMessage(folder: string, {message, text}: VerifiedText): void {
+  const write = (name: string, content: string | Uint8Array) =>
+    writeFileSync(join(folder, name), content, {mode: 0o600})
+  if (message.form === 'detached') {
+    write('text', message.file.bytes)
+    write('signature', message.file.signature)
+    return
+  }
+  write('InRelease', message.frame.armored)
+  write('text', text.replaceAll('\n', '\r\n'))
+  write('signature', message.frame.signature)
 }
 
 function scratchFolder(scratch: string): string {
@@ -68,10 +81,16 @@ function listed(fingerprints: readonly string[]): string {
   return [...new Set(fingerprints)].sort().join(' ')
 }
 
-async function askGpgv(folder: string): Promise<Opinion | undefined> {
+async function askGpgv(
+  folder: string,
+  form: VerifiedText['message']['form'],
+): Promise<Opinion | undefined> {
   const args = ['--status-fd', '1', '--homedir', folder, '--keyring', join(folder, 'keys.gpg')]
-  const output = ['--output', join(folder, 'gpgv-text'), join(folder, 'InRelease')]
-  const ran = await runIfThere('gpgv', [...args, ...output])
+  const files =
+    form === 'detached'
+      ? [join(folder, 'signature'), join(folder, 'text')]
+      : ['--output', join(folder, 'gpgv-text'), join(folder, 'InRelease')]
+  const ran = await runIfThere('gpgv', [...args, ...files])
   if (ran === undefined) return undefined
   return {
     engine: 'gpgv',

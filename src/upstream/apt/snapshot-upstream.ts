@@ -17,7 +17,7 @@ import {
   suiteFact,
   suiteLock,
 } from './evidence.ts'
-import {highestVersion} from './kernel-names.ts'
+import {newestPackage} from './newest-package.ts'
 import {parseSnapshotId, snapshotAgeWarning, snapshotIdAt} from './snapshot-id.ts'
 
 /** A package as the snapshot has it for one architecture. */
@@ -29,7 +29,7 @@ const DAY_SECS = 86_400
  * An upstream whose versions are snapshot ids: what a build gets is proved from the signed InRelease
  * files that the id names, never from an option that apt may ignore. It has no assets of its own;
  * the packages it promises are in the lock. Refuses as parseSnapshotId, fetchSuite and
- * fetchPackages do, and with apt_package_missing, integrity_too_low.
+ * fetchPackages do, and with apt_package_missing, apt_package_contradiction, integrity_too_low.
  */
 export function makeAptSnapshotUpstream(config: AptSnapshotConfig, world: AptWorld): Upstream {
   return new SnapshotUpstream(config, world)
@@ -149,7 +149,7 @@ class SnapshotUpstream implements Upstream {
 }
 
 function newestOf(all: readonly SignedPackage[], name: string, arch: string): SignedPackage {
-  const entry = highestVersion(all.filter((candidate) => candidate.name === name))
+  const entry = newestPackage(all.filter((candidate) => candidate.name === name))
   if (entry !== undefined) return entry
   throw new RelError('apt_package_missing', `the snapshot has no ${name} for ${arch}`)
 }

@@ -1,5 +1,6 @@
 import type {Octokit} from '@octokit/rest'
 import {RelError} from '../../system/error.ts'
+import {type GitCommit, type GitTree, parseCommit, parseTree} from './git-objects.ts'
 import {type OctokitOptions, octokitError, openOctokit} from './octokit.ts'
 import {type GitRef, parseRef, parseRefs, parseRelease, type Release} from './release.ts'
 
@@ -68,6 +69,22 @@ export class GitHubApi {
       return parseRefs(data)
     })
     return refs ?? []
+  }
+
+  /** A commit with the id of its tree; undefined when it does not exist. */
+  commit(id: string): Promise<GitCommit | undefined> {
+    return this.#ask(`commit ${id}`, async (octokit) => {
+      const {data} = await octokit.rest.git.getCommit({...this.#names(), commit_sha: id})
+      return parseCommit(data, id)
+    })
+  }
+
+  /** The entries of one folder, without those of the folders in it. */
+  tree(id: string): Promise<GitTree | undefined> {
+    return this.#ask(`tree ${id}`, async (octokit) => {
+      const {data} = await octokit.rest.git.getTree({...this.#names(), tree_sha: id})
+      return parseTree(data, id)
+    })
   }
 
   /** A text file at a commit; undefined when it is not there. */

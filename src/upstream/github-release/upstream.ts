@@ -6,7 +6,7 @@ import type {JsonObject} from '../../system/json.ts'
 import {nearest} from '../../system/nearest.ts'
 import {parseAllowedSigners} from '../../trust/sigstore/allowed-signer.ts'
 import type {TrustedRoot} from '../../trust/sigstore/trusted-root.ts'
-import {changelogSection} from '../changelog.ts'
+import {changelogSection, MAX_NOTES_CHARS} from '../changelog.ts'
 import {type ChecksumLine, checksumLimits, parseChecksums} from '../checksums.ts'
 import {
   checkVersion,
@@ -217,7 +217,7 @@ class GitHubReleaseUpstream implements Upstream {
     const path = changelog && fillVersion(changelog, this.#order, version)
     const file = path === undefined ? undefined : await this.#api.file(path, target.commit)
     const section = file === undefined ? undefined : changelogSection(file, version)
-    const notes = section ?? release.body ?? undefined
+    const notes = (section ?? release.body ?? undefined)?.slice(0, MAX_NOTES_CHARS)
     const candidate = {...candidateOf(version, release), commit: target.commit}
     return notes === undefined ? candidate : {...candidate, notes}
   }

@@ -39,7 +39,7 @@ export function lineOf(config: GitHubReleaseConfig, version: string): string {
 
 /**
  * The files that the playbook names, by exact name. Whatever is missing is told apart: not there
- * *yet* is release_incomplete, which a later run may find complete; else asset_missing, with the
+ * *yet* is upstream_release_incomplete, which a later run may find complete; else asset_missing, with the
  * nearest names. `now` is in seconds.
  */
 export function pickAssets(
@@ -100,18 +100,34 @@ function nearestNames(
   wanted: readonly string[],
 ): readonly string[] {
   const others = there.filter((other) => !wanted.includes(other))
+  const same = others.filter((other) => inOneSpelling(other) === inOneSpelling(name))
+  if (same.length > 0) return same.slice(0, 2)
   const direct = nearest(name, others, 2)
   if (direct.length > 0) return direct
-  const words = new Set(name.toLowerCase().split(/[^a-z0-9]+/))
+  const words = new Set(wordsOf(name))
   return others
-    .map((other) => {
-      const shared = other.toLowerCase().split(/[^a-z0-9]+/)
-      return {other, count: shared.filter((word) => words.has(word)).length}
-    })
+    .map((other) => ({other, count: wordsOf(other).filter((word) => words.has(word)).length}))
     .filter(({count}) => count >= 2)
     .sort((a, b) => b.count - a.count)
     .slice(0, 2)
     .map(({other}) => other)
+}
+
+/** Projects change from the compilers' names of an architecture to Debian's and Go's, and back. */
+const spellings: readonly (readonly [RegExp, string])[] = [
+  [/x86[-_]64|x64/g, 'amd64'],
+  [/aarch64|arm64[-_]?v8/g, 'arm64'],
+  [/armv7l?|armhf/g, 'arm'],
+  [/i[3-6]86/g, '386'],
+  [/[^a-z0-9]+/g, '-'],
+]
+
+function inOneSpelling(name: string): string {
+  return spellings.reduce((text, [from, to]) => text.replaceAll(from, to), name.toLowerCase())
+}
+
+function wordsOf(name: string): readonly string[] {
+  return inOneSpelling(name).split('-')
 }
 
 function incomplete(
@@ -124,7 +140,7 @@ function incomplete(
   const minutes = published === undefined ? undefined : Math.floor((now - published) / 60)
   const age = minutes === undefined ? 'of unknown age' : `published ${duration(minutes)} ago`
   const message = `release ${release.tag_name}, ${age}, has no ${missing.join(', ')} yet`
-  return new RelError('release_incomplete', message + shownNearest(near), {
+  return new RelError('upstream_release_incomplete', message + shownNearest(near), {
     details: {missing, nearest: near, ...(minutes === undefined ? {} : {age_minutes: minutes})},
   })
 }

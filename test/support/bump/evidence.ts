@@ -46,6 +46,7 @@ export function sampleEvidence(change: Partial<BumpEvidence> = {}): BumpEvidence
       commands: ['git revert HEAD', 'make vendor'],
       tree: 'f'.repeat(40),
       artifacts: [{path: 'agent/dist/traefik', sha256: 'c'.repeat(64)}],
+      assets: [{name: 'traefik_old.tar.gz', arch: 'amd64', sha256: '9'.repeat(64), size: 1200}],
     },
     waivers: [{gate: 'gpu', reason: 'tried on a bench', by: 'ada', expires: 1_757_776_000}],
     signOff: {by: 'ada', keyId: 'KEY1', evidenceSha256: 'e'.repeat(64), signature: 'c2ln'},

@@ -81,6 +81,8 @@ export function fakeUpstream(folder: string, versions: readonly string[]): FakeU
 export type FakeForge = PullRequests & {
   readonly open: Map<string, {number: number; updates: number; evidence: BumpEvidence}>
   readonly dispatched: [string, string, Readonly<Record<string, string>>][]
+  /** The token has no rights, which checkAccess tells. */
+  isClosed: boolean
   failure: RelError | undefined
 }
 
@@ -89,6 +91,10 @@ export function fakeForge(): FakeForge {
     open: new Map(),
     dispatched: [],
     failure: undefined,
+    checkAccess: async () => {
+      if (forge.isClosed) throw new RelError('forge_unauthorised', 'the token may only read')
+    },
+    isClosed: false,
     openOrUpdate: async (evidence) => {
       const {failure} = forge
       forge.failure = undefined

@@ -9,6 +9,8 @@ type Pull = {
   head: string
   base: string
   author: string
+  /** The repository that the branch is in; fleet/os when not given. */
+  from?: string
 }
 
 /** An imitation of the part of Gitea's API that rel uses, written after its swagger; not Gitea. */
@@ -61,6 +63,8 @@ export async function startImitationGitea(): Promise<ImitationGitea> {
     const route = `${method} ${pathname.replace('/api/v1/repos/fleet/os/', '')}`
     const index = Number(/\/(\d+)/.exec(route)?.[1])
     const pull = state.pulls.find(({number}) => number === index)
+    if (method === 'GET' && pathname === '/api/v1/repos/fleet/os')
+      return [200, {full_name: 'fleet/os', permissions: {admin: false, push: true, pull: true}}]
     if (route === 'GET pulls') return [200, paged(state.pulls, searchParams).map(shown)]
     if (route === 'POST pulls') return create(body)
     if (route === 'GET labels') return [200, paged(labels, searchParams)]
@@ -78,7 +82,7 @@ export async function startImitationGitea(): Promise<ImitationGitea> {
 
   function create(body: Json): Answer {
     const {title, body: text, head, base} = body as Record<string, string>
-    if (state.pulls.some((pull) => pull.head === head && pull.base === base))
+    if (state.pulls.some((it) => it.head === head && it.base === base && it.from === undefined))
       return [409, {message: 'pull request already exists for these targets'}]
     const pull = {
       number: state.pulls.length + 1,
@@ -92,14 +96,14 @@ export async function startImitationGitea(): Promise<ImitationGitea> {
     return [201, shown(pull)]
   }
 
-  function shown({number, title, body, head, base, author}: Pull): object {
+  function shown({number, title, body, head, base, author, from = 'fleet/os'}: Pull): object {
     return {
       number,
       title,
       body,
       html_url: `${url}/fleet/os/pulls/${number}`,
       user: {login: author},
-      head: {ref: head, repo: {full_name: 'fleet/os'}},
+      head: {ref: head, repo: from === '' ? null : {full_name: from}},
       base: {ref: base},
     }
   }

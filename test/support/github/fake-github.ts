@@ -11,6 +11,7 @@ import {createEmulator, type Emulator} from 'emulate'
 import {completed} from './completions.ts'
 import {githubContract} from './contract.ts'
 import {type Answer, type Call, notFound, type Route} from './exchange.ts'
+import {gitObjectsRoute, rawFile, type TreeAnswer} from './git-objects.ts'
 import {pullRoute} from './pull-rules.ts'
 import {type ReleaseSeed, ReleaseStore} from './release-store.ts'
 import {type Dispatch, workflowRoute} from './workflow-runs.ts'
@@ -22,6 +23,8 @@ export type FakeRepository = {
   readonly defaultBranch?: string
   /** A bare git folder: pull requests then show its branches, commits and files. */
   readonly gitFolder?: string
+  /** A bare git folder whose tags, commits, trees and raw files are answered instead of `files`. */
+  readonly objectsFolder?: string
   /** Names of workflow files that can be dispatched. */
   readonly workflows?: readonly string[]
   /** Files of the first commit; tags point at that commit. */
@@ -89,6 +92,8 @@ export type FakeGitHub = {
   readonly rate: {limit: number; remaining: number; reset: number}
   /** What did not fit GitHub's own description of its API. */
   readonly violations: readonly string[]
+  /** Changes what is said of git trees from now on. */
+  forgeTrees(change: (tree: TreeAnswer) => TreeAnswer): void
   fail(fault: Fault): void
   /** Points a tag at a new commit, or makes it. */
   moveTag(repository: string, tag: string): Promise<void>
@@ -133,6 +138,7 @@ class Fake implements FakeGitHub {
   #emulator: Emulator | undefined
   #store: ReleaseStore | undefined
   #routes: readonly Route[] = []
+  #forgedTree = (tree: TreeAnswer): TreeAnswer => tree
 
   constructor(options: FakeGitHubOptions) {
     this.#options = options
@@ -148,6 +154,10 @@ class Fake implements FakeGitHub {
 
   get pendingFaults(): number {
     return this.#faults.length
+  }
+
+  forgeTrees(change: (tree: TreeAnswer) => TreeAnswer): void {
+    this.#forgedTree = change
   }
 
   fail(fault: Fault): void {
@@ -232,12 +242,27 @@ class Fake implements FakeGitHub {
     return [
       (call) => store.route(call),
       (call) => this.#attestation(call),
+      (call) => rawFile(this.#objectFolders(), call),
+      gitObjectsRoute(
+        this.#objectFolders(),
+        () => this.url,
+        (tree) => this.#forgedTree(tree),
+      ),
       workflowRoute(this.url, workflows, this.dispatches),
       pullRoute({
         gitFolder: (name) => byName.get(name)?.gitFolder,
         forward: (call) => this.#forward(call),
       }),
     ]
+  }
+
+  #objectFolders(): Readonly<Record<string, string>> {
+    const repositories = this.#options.repositories ?? []
+    return Object.fromEntries(
+      repositories.flatMap(({name, objectsFolder: folder}) =>
+        folder === undefined ? [] : [[name, folder]],
+      ),
+    )
   }
 
   async #fill(repository: FakeRepository): Promise<void> {
@@ -300,7 +325,7 @@ class Fake implements FakeGitHub {
 
   async #answer(message: IncomingMessage, response: ServerResponse): Promise<void> {
     const call = await this.#read(message)
-    const isWeb = /^\/[^/]+\/[^/]+\/releases\/download\//.test(call.path)
+    const isWeb = /^\/(?:raw\/|[^/]+\/[^/]+\/releases\/download\/)/.test(call.path)
     const fault = this.#takeFault(call)
     const kind = isWeb ? 'web' : 'api'
     if (fault?.kind === 'reset') return this.#drop(message, kind, response)
@@ -346,7 +371,16 @@ class Fake implements FakeGitHub {
       const answer = await route(call)
       if (answer !== undefined) return answer
     }
-    return isWeb ? notFound() : this.#forward(call)
+    return isWeb ? notFound() : this.#withRole(call, await this.#forward(call))
+  }
+
+  /** emulate knows owners and readers only: here every token may write that is not read-only. */
+  #withRole(call: Call, answer: Answer): Answer {
+    const isOne = /^\/repos\/[^/]+\/[^/]+$/.test(call.path) && call.login !== undefined
+    if (!isOne || answer.status !== 200) return answer
+    const push = !this.#isReadOnly(call)
+    const permissions = {admin: false, maintain: false, push, triage: push, pull: true}
+    return {...answer, body: {...(answer.body as object), permissions}}
   }
 
   #isReadOnly(call: Call): boolean {

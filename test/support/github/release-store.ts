@@ -114,6 +114,20 @@ export class ReleaseStore {
     release.assets.splice(at, 1, this.#asset({updatedAt: '2025-06-01T00:00:00Z', ...seed}, EPOCH))
   }
 
+  /** Something else about an asset that stays the same one: its id, date and bytes. */
+  alterAsset(
+    repository: string,
+    tag: string,
+    name: string,
+    change: Partial<Pick<Asset, 'digest' | 'size'>>,
+  ): void {
+    const {assets} = this.#release(repository, tag)
+    const at = assets.findIndex((asset) => asset.name === name)
+    const found = assets[at]
+    if (found === undefined) throw new Error(`no asset ${name}`)
+    assets.splice(at, 1, {...found, ...change})
+  }
+
   removeAsset(repository: string, tag: string, name: string): void {
     const {assets} = this.#release(repository, tag)
     const at = assets.findIndex((asset) => asset.name === name)

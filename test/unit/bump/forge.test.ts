@@ -214,6 +214,42 @@ test('Gitea: the pull request of the branch is found behind many others', () =>
     assert.equal([number, isNew], [60, false])
   }))
 
+test('Gitea: a fork with a branch of the same name is not ours, nor is one that is gone', () =>
+  onGitea(async (gitea, open) => {
+    const theirs = {title: 'theirs', body: '', base: 'develop', author: 'mallory', head: BRANCH}
+    gitea.pulls.push({...theirs, number: 1, from: 'mallory/os'}, {...theirs, number: 2, from: ''})
+    const first = await open().openOrUpdate(sampleEvidence())
+    assert.equal([first.isNew, first.number], [true, 3])
+    const again = await open().openOrUpdate(sampleEvidence())
+    assert.equal([again.isNew, again.number], [false, 3])
+    assert.equal(
+      gitea.pulls.map(({title}) => title),
+      ['theirs', 'theirs', sampleEvidence().subject],
+    )
+  }))
+
+test('access is asked for without a change: a reader and a stranger are refused', async () => {
+  await onGitHub(async ({fake, open}) => {
+    await open().checkAccess()
+    await rejectsCode(() => open('weak-token').checkAccess(), 'forge_unauthorised')
+    await rejectsCode(() => open('unknown').checkAccess(), 'forge_unauthorised')
+    await rejectsCode(() => open('').checkAccess(), 'forge_token_missing')
+    const gone = {kind: 'github', repository: 'fleet/gone', api_url: fake.url} as const
+    await rejectsCode(() => openWith(gone, 'fake-token').checkAccess(), 'forge_not_found')
+    const app = {name: 'os', permissions: {admin: false, push: false, pull: false}}
+    fake.fail({kind: 'answer', path: /fleet\/os$/, answer: {status: 200, body: app}})
+    await open().checkAccess() // the role of an app says nothing
+    assert.is(
+      fake.requests.some(({method}) => method !== 'GET'),
+      false,
+    )
+  })
+  await onGitea(async (_, open) => {
+    await open().checkAccess()
+    await rejectsCode(() => open('unknown').checkAccess(), 'forge_unauthorised')
+  })
+})
+
 test('Gitea: a label that nobody made is a warning', () =>
   onGitea(async (gitea) => {
     const config = {kind: 'gitea', repository: 'fleet/os', api_url: gitea.url} as const

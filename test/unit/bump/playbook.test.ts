@@ -36,6 +36,7 @@ const refused: readonly [string, string, string, number, number][] = [
   ['a pin of no input', 'kind: make_variable', 'input: OTHER, kind: make_variable', 11, 35],
   ['an example that does not fit', 'example: v3.3.5', 'example: 3.3.5', 9, 45],
   ['a pattern that is none', "pattern: 'v\\d+", "pattern: '(v\\d+", 9, 46],
+  ['a branch of no known word', 'base: develop', "base: develop\n  branch: 'x-{version}'", 20, 11],
   ['an alias', 'title: Traefik reverse proxy', 'title: &a x\n$schema: *a', 3, 10],
 ]
 for (const [name, from, to, line, column] of refused)
@@ -45,6 +46,35 @@ for (const [name, from, to, line, column] of refused)
     const error = throwsCode(() => parsePlaybook(text, 't.yaml'), 'playbook_invalid')
     assert.equal([error.details?.line, error.details?.column], [line, column], error.message)
   })
+
+const kernelPlaybook = readFileSync(join(checkout, 'playbooks/kernel.yaml'), 'utf8')
+const notBooting: readonly [string, RegExp, string, RegExp][] = [
+  ['no boot', / {2}- uses: boot_smoke\n(?: {4}.*\n)+/, '', /needs the gate boot_smoke/],
+  ['no sign-off', / {2}- uses: sign_off\n(?: {4}.*\n)+/, '', /needs the gate sign_off/],
+  ['a boot of any release', / {4}release: .*\n/, '', /needs release: '\{new\}'/],
+  ['a boot of one release', /release: '\{new\}'/, 'release: 6.1.0-1-arm64', /needs release/],
+  ['a boot without an initrd', / {4}initrd: .*\n/, '', /needs an initrd/],
+]
+for (const [name, from, to, message] of notBooting)
+  test(`a kernel is refused: ${name}`, () => {
+    assert.match(kernelPlaybook, from)
+    const text = kernelPlaybook.replace(from, to)
+    const refusal = throwsCode(() => parsePlaybook(text, 'kernel.yaml'), 'playbook_invalid')
+    assert.match(refusal.message, message)
+  })
+
+test('a gate that asks apt needs a snapshot, and a dispatch knows its placeholders', () => {
+  const gates = traefikPlaybook.replace('{uses: command,', '{uses: apt_sources, file: x}\n  - $&')
+  const {message} = throwsCode(() => parsePlaybook(gates, 't.yaml'), 'playbook_invalid')
+  assert.match(message, /^t\.yaml:\d+:\d+: apt_sources needs an upstream with a snapshot/)
+  const dracut = readFileSync(join(checkout, 'playbooks/dracut.yaml'), 'utf8')
+  for (const word of ['BASE_IMAGE', 'news', 'item']) {
+    const text = dracut.replace("'{BASE_IMAGE_DIGEST}'", `'{${word}}'`)
+    assert.is.not(text, dracut)
+    const refusal = throwsCode(() => parsePlaybook(text, 'dracut.yaml'), 'playbook_invalid')
+    assert.match(refusal.message, `{${word}} is neither`)
+  }
+})
 
 test('the nearest key is named, also inside of a gate and an upstream', () => {
   for (const [from, to, near] of [
@@ -98,6 +128,22 @@ test('a new playbook parses to what was answered', () => {
     expect: 1,
   })
   assert.match(text, /^# yaml-language-server:/)
+})
+
+test('a new playbook of a kernel has its two gates', () => {
+  const suites = '[{name: bookworm, url: http://ftp.debian.org/debian, max_age_days: 400}]'
+  const {playbook} = newPlaybook({
+    ...{item: 'kernel', title: 'kernel', kind: 'apt_kernel', min: 'L3', base: 'develop'},
+    upstream: [
+      ...['distribution=debian', 'arch=arm64', 'meta=linux-image-arm64', `suites=${suites}`],
+      `keyring={file: /keys.gpg, fingerprints: [${'A'.repeat(40)}]}`,
+    ],
+    ...{file: 'build.yaml', pin: 'yaml_path:env.KERNEL_VERSION'},
+  })
+  assert.equal(
+    playbook.gates.map(({uses}) => uses),
+    ['boot_smoke', 'sign_off'],
+  )
 })
 
 test('a new playbook with a bad answer is refused', () => {

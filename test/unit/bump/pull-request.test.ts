@@ -12,8 +12,9 @@ test('the body has everything that a reviewer decides by', () => {
     '- Advisory: `CVE-2025-12345`',
     '- Breaking: BREAKING: the flag is gone.',
     `| \`traefik.tar.gz\` | checksum file | github.com | L1 | as wanted |`,
-    `| old | \`agent/dist/traefik\` |  | \`${'c'.repeat(64)}\` |`,
-    `| new | \`traefik.tar.gz\` | \`amd64\` | \`${'a'.repeat(64)}\` | 1234 | L2 |`,
+    `| old | \`traefik_old.tar.gz\` | \`amd64\` | \`${'9'.repeat(64)}\` | 1,200 B |`,
+    `| old, vendored | \`agent/dist/traefik\` |  | \`${'c'.repeat(64)}\` |`,
+    `| new | \`traefik.tar.gz\` | \`amd64\` | \`${'a'.repeat(64)}\` | 1,234 B | L2 |`,
     '- **passed** `boot-smoke arm64`: booted in QEMU',
     '  - Not proved: QEMU has no GPU, so its firmware was not run.',
     `  - Log \`boot.log\`, sha256 \`${'d'.repeat(64)}\``,
@@ -24,6 +25,18 @@ test('the body has everything that a reviewer decides by', () => {
     '> Fixed a leak.',
   ])
     assert.ok(body.includes(wanted), `${wanted} is not in\n${body}`)
+})
+
+test('a pin that is locked where it is does not read as moved', () => {
+  const body = pullRequestBody(sampleEvidence({new: 'v3.3.4'}))
+  assert.match(body, /^Locks \*\*Traefik reverse proxy\*\* \(`traefik`\) at `v3.3.4`/)
+})
+
+test('a large file has its size in MiB and to the byte', () => {
+  const [asset] = sampleEvidence().assets
+  if (asset === undefined) throw new Error('no sample')
+  const body = pullRequestBody(sampleEvidence({assets: [{...asset, size: 51_662_848}]}))
+  assert.match(body, /\| 49\.3 MiB \(51,662,848 B\) \| L2 \|/)
 })
 
 test('the same evidence gives the same bytes', () => {

@@ -49,7 +49,7 @@ test('accepts what a trusted key signed, and says who and what', async () => {
   const verified = await verifyManifestBytes(good, trustA, (step) => steps.push(step))
   assert.equal(verified.signedBy, [a.publicKey.keyId])
   assert.is(verified.manifest.rel?.product, 'edge-agent')
-  const order = ['json', 'shape', 'keys', 'signatures', 'revocation', 'format', 'expectations']
+  const order = ['json', 'keys', 'signatures', 'revocation', 'format', 'shape', 'expectations']
   assert.equal(
     steps.map(({check}) => check),
     [...order, 'freshness'],

@@ -57,6 +57,24 @@ const cases: readonly Case[] = [
   ['an oops before the proof', seen([{sign: 'oops', line: 'x'}, probe]), wanted, 'boot_oops'],
   ['no init, then the panic', seen([{sign: 'no_init', line: 'x'}, panic]), wanted, 'boot_no_init'],
   ['no init in the initrd', seen([saying({hasInit: false})]), wanted, 'boot_no_init'],
+  [
+    'a shell of the image that lies about its kernel',
+    seen([{sign: 'banner', release: '6.1.0-55-arm64'}, probe]),
+    wanted,
+    'boot_wrong_kernel',
+  ],
+  [
+    'a lie about a release that nobody knows',
+    seen([{sign: 'banner', release: '6.1.0-55-arm64'}, probe]),
+    {...wanted, release: undefined},
+    'boot_wrong_kernel',
+  ],
+  [
+    'a program that prints another banner after the kernel did',
+    seen([banner, {sign: 'banner', release: '6.1.0-55-arm64'}, probe]),
+    wanted,
+    undefined,
+  ],
   ['another kernel', seen([saying({release: '6.1.0-5-arm64'})]), wanted, 'boot_wrong_kernel'],
   [
     'a release that only begins alike',

@@ -1,5 +1,5 @@
 import {spawnSync} from 'node:child_process'
-import {existsSync, readdirSync, readFileSync, realpathSync, statSync, writeFileSync} from 'node:fs'
+import {existsSync, readdirSync, readFileSync, realpathSync, writeFileSync} from 'node:fs'
 import {createRequire} from 'node:module'
 import {dirname, join} from 'node:path'
 import {test} from 'uvu'
@@ -307,9 +307,9 @@ if (needs('readelf')) {
 /** ELF files of a folder, at most 40. */
 function listed(path: string): string[] {
   if (!existsSync(path)) return []
-  return readdirSync(path)
-    .map((name) => join(path, name))
-    .filter((file) => statSync(file, {throwIfNoEntry: false})?.isFile() === true)
+  return readdirSync(path, {withFileTypes: true})
+    .filter((entry) => entry.isFile())
+    .map(({name}) => join(path, name))
     .filter((file) => readFileSync(file).subarray(0, 4).toString('latin1') === '\x7fELF')
     .slice(0, 40)
 }

@@ -11,8 +11,8 @@ import {
   type ReproSpec,
   reproCaveats,
   variedOf,
-  variedSettings,
 } from '../../../src/gates/repro-plan.ts'
+import {variedSettings} from '../../../src/gates/repro-settings.ts'
 import {findReproTools, reproducible} from '../../../src/gates/reproducible.ts'
 import type {ErrorCode} from '../../../src/system/codes.ts'
 import {isOnPath, needs} from '../../support/needs.ts'

@@ -1,7 +1,8 @@
 import {spawnSync} from 'node:child_process'
 import {createHash} from 'node:crypto'
-import {readdirSync, readFileSync, writeFileSync} from 'node:fs'
+import {existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync} from 'node:fs'
 import {createRequire} from 'node:module'
+import {createServer} from 'node:net'
 import {dirname, join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
@@ -31,6 +32,8 @@ function script(name: string, body: string): string {
   return path
 }
 
+const command = {gate: 'rebuild image', cwd: folder, timeoutSecs: 20} as const
+
 const base: RunSpec = {
   gate: 'run check',
   file: esbuild,
@@ -38,6 +41,15 @@ const base: RunSpec = {
   args: ['--version'],
   expect: version,
   timeoutSecs: 20,
+}
+
+/** A PATH with the programs of this machine but one. */
+function toolsWithout(absent: string): string {
+  const tools = join(folder, `without ${absent}`)
+  mkdirSync(tools)
+  for (const name of readdirSync('/usr/bin'))
+    if (name !== absent) symlinkSync(join('/usr/bin', name), join(tools, name))
+  return tools
 }
 
 function logOf({logs}: GateResult): string {
@@ -95,6 +107,40 @@ test('the program sees no variable of ours, an empty folder, and no network', as
   }
 })
 
+test('a program reaches no file and no socket of the user, or a caveat says so', async () => {
+  const secret = join(folder, 'id_ed25519')
+  writeFileSync(secret, 'secret-91c2\n')
+  const server = createServer((socket) => socket.end('agent-91c2\n'))
+  const agent = join(folder, 'agent.sock')
+  await new Promise<void>((ready) => server.listen(agent, ready))
+  const call = `curl -s -m 5 --http0.9 --unix-socket "${agent}" http://agent/`
+  const body = `cat "${secret}"; ${call}; ls -A /proc/1/root "${process.env.HOME}"; echo > /usr/rel-test; echo end`
+  try {
+    const result = await runCheck(
+      {...base, file: script('program', body), args: [], expect: 'end'},
+      world,
+    )
+    assert.is(result.verdict, 'passed', result.summary)
+    const log = logOf(result).replace(/^\$ .*$/m, '')
+    assert.not.ok(existsSync('/usr/rel-test'))
+    if (result.caveats.length === 0) assert.not.match(log, /secret-91c2|agent-91c2/)
+    else assert.match(result.caveats.join(), /could read the files of this user/)
+  } finally {
+    server.close()
+  }
+})
+
+test('where nothing can hide them, a caveat says that files can be read', async () => {
+  const tools = join(folder, 'few tools')
+  mkdirSync(tools)
+  const result = await runCheck(base, {...world, path: tools})
+  assert.is(result.verdict, 'passed', result.summary)
+  assert.equal(
+    result.caveats.map((text) => /files|network|go on/.exec(text)?.[0]),
+    ['files', 'network', 'go on'],
+  )
+})
+
 test('a program runs under its own name, or under the given one', async () => {
   const file = script('tool-1.2', 'basename "$0"')
   const run = {...base, file, args: []}
@@ -110,6 +156,43 @@ test('what a program leaves running ends with it', async () => {
   assert.is(result.verdict, 'passed')
   const {stdout} = spawnSync('ps', ['-eo', 'args='], {encoding: 'utf8'})
   assert.not.match(stdout, /^sleep 987$/m)
+})
+
+/** A script whose child leaves its session and is there before the script ends. */
+const leaving = (secs: number) =>
+  `rm -f away; mkfifo away; setsid sh -c "echo >away; exec sleep ${secs}" & read line <away; echo end`
+
+/** Whether the child went on; it does not afterwards. */
+function isLeft(secs: number): boolean {
+  const {stdout} = spawnSync('ps', ['-eo', 'pid=,args='], {encoding: 'utf8'})
+  const left = new RegExp(`^ *(\\d+) sleep ${secs}$`, 'm').exec(stdout)?.[1]
+  if (left !== undefined) process.kill(Number(left))
+  return left !== undefined
+}
+
+test('what leaves the session of a program ends with it too, or a caveat says so', async () => {
+  const file = script('program', leaving(986))
+  const result = await runCheck({...base, file, args: [], expect: 'end'}, world)
+  assert.is(result.verdict, 'passed', result.summary)
+  const left = isLeft(986)
+  if (result.caveats.length === 0) assert.not.ok(left)
+  else assert.match(result.caveats.join(), /could go on after it had ended/)
+})
+
+test('what leaves the session of a command ends with it too', async () => {
+  const argv = ['sh', '-c', leaving(985)] as const
+  const result = await commandGate({...command, argv}, world)
+  assert.is(result.verdict, 'passed', result.summary)
+  assert.not.ok(isLeft(985))
+})
+
+test('without namespaces it ends all the same, and a caveat says what may not', async () => {
+  const few = toolsWithout('unshare')
+  const argv = ['sh', '-c', leaving(984)] as const
+  const result = await commandGate({...command, argv}, {...world, path: few})
+  assert.is(result.verdict, 'passed', result.summary)
+  assert.not.ok(isLeft(984))
+  assert.match(result.caveats.join(), /and hid could go on/)
 })
 
 test('the copy that was run is removed', () => {
@@ -147,8 +230,6 @@ for (const [text, wanted, found] of versions) {
     assert.is(hasWords(text, wanted), found))
 }
 
-const command = {gate: 'rebuild image', cwd: folder, timeoutSecs: 20} as const
-
 test('a command that ends well passes, with its log', async () => {
   const result = await commandGate(
     {...command, argv: ['sh', '-c', 'echo out; echo err >&2']},
@@ -170,6 +251,15 @@ test('a command has the variables it was given, and none of ours', async () => {
   } finally {
     delete process.env.REL_TEST_TOKEN
   }
+})
+
+test('a command finds nothing in its home that others could have left there', async () => {
+  writeFileSync(join(folder, '.gitconfig'), '[core]\n\tfsmonitor = false\n')
+  const argv = ['sh', '-c', 'echo "home: $HOME"; ls -A "$HOME" | wc -l'] as const
+  const log = logOf(await commandGate({...command, argv}, world))
+  const [, home = ''] = /^home: (.*)\n0$/m.exec(log) ?? []
+  assert.is(dirname(home), folder)
+  assert.not.ok(existsSync(home))
 })
 
 test('no shell reads the arguments', async () => {

@@ -1,9 +1,20 @@
 import {createHash} from 'node:crypto'
-import {existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync} from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import {ContentCache} from '../../../src/system/content-cache.ts'
+import {rejectsCode, throwsCode} from '../../support/rejects.ts'
 import {temporaryFolder} from '../../support/tmp.ts'
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
@@ -38,6 +49,37 @@ test('a damaged record counts as none', () => {
     writeFileSync(join(folder, 'answers', `${sha256('key')}.json`), text)
     assert.is(cache.record('key'), undefined)
   }
+})
+
+test('a record counts only under the name and with the key it was kept with', () => {
+  const folder = temporaryFolder()
+  const [ours, theirs] = [join(temporaryFolder(), 'key'), join(temporaryFolder(), 'key')]
+  const cache = new ContentCache(folder, ours)
+  cache.keepRecord('release', {etag: 'x', sha256: 'a'})
+  cache.keepRecord('other', {etag: 'x', sha256: 'b'})
+  assert.equal(new ContentCache(folder, ours).record('release'), {etag: 'x', sha256: 'a'})
+  assert.is(new ContentCache(folder, theirs).record('release'), undefined)
+  assert.is(statSync(ours).mode & 0o777, 0o600)
+
+  const pathOf = (name: string) => join(folder, 'answers', `${sha256(name)}.json`)
+  const text = readFileSync(pathOf('release'), 'utf8')
+  writeFileSync(pathOf('release'), text.replace('"a"', '"b"'))
+  assert.is(cache.record('release'), undefined)
+  copyFileSync(pathOf('other'), pathOf('release'))
+  assert.is(cache.record('release'), undefined)
+  chmodSync(ours, 0o644)
+  assert.is(new ContentCache(folder, ours).record('other'), undefined)
+})
+
+test('a folder that others can write into is refused', async () => {
+  const folder = temporaryFolder()
+  new ContentCache(folder).add(Buffer.from('content'))
+  chmodSync(folder, 0o777)
+  const cache = new ContentCache(folder)
+  await rejectsCode(() => cache.find(sha256('content')), 'cache_not_private')
+  await rejectsCode(() => cache.openPart('key'), 'cache_not_private')
+  throwsCode(() => cache.add(Buffer.from('content')), 'cache_not_private')
+  throwsCode(() => cache.record('key'), 'cache_not_private')
 })
 
 test('a record too large to be read is not written', () => {

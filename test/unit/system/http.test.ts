@@ -340,6 +340,16 @@ test('nobody listening, and nobody speaking HTTP', async () => {
   )
 })
 
+test('a server that changes the protocol without being asked is refused, not waited for', () =>
+  withServer(
+    (request) =>
+      request.socket.write('HTTP/1.1 101 S\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n'),
+    async ({url}) => {
+      await rejectsCode(() => client().http.send({url}), 'http_malformed')
+      await rejectsCode(() => client().http.download({url, maxBytes: 10}), 'http_malformed')
+    },
+  ))
+
 if (needs('openssl'))
   test('a certificate that nobody trusted has issued is refused, and not retried', async () => {
     const folder = temporaryFolder()

@@ -57,6 +57,31 @@ test('advisories and breaking changes are named', () => {
   assert.equal(facts.breaking, ['- Breaking: the option is gone'])
 })
 
+test('what stands below a heading of breaking changes is named, up to the next heading', () => {
+  const text = [
+    'Intro.',
+    '## ⚠️ Breaking Changes',
+    '- the option `x` is gone',
+    '### Of the API',
+    '- v1 is off',
+    '## Bug fixes',
+    '- a leak',
+    '**Breaking changes:**',
+    '* metrics are renamed',
+    '',
+    '**Documentation:**',
+    '* words',
+  ].join('\n')
+  assert.equal(changelogFacts(text).breaking, [
+    '## ⚠️ Breaking Changes',
+    '- the option `x` is gone',
+    '### Of the API',
+    '- v1 is off',
+    '**Breaking changes:**',
+    '* metrics are renamed',
+  ])
+})
+
 test('advisories are found in any case, once, in canonical form', () => {
   const text = 'cve-2024-1000, CVE-2024-1000, ghsa-xvch-5gv4-984h, CVE-1, xCVE-2024-1000'
   assert.equal(changelogFacts(text).advisories, ['CVE-2024-1000', 'GHSA-xvch-5gv4-984h'])
@@ -69,6 +94,7 @@ test('breaking changes of conventional commits', () => {
 const powerless: readonly (readonly [string, RegExp])[] = [
   ['thanks @octocat and @org/team', /@\w/],
   ['Fixes #123, closes owner/repo#45 and GH-7', /#\d|GH-\d/],
+  ['Gitea: closes !123 and owner/repo!45', /!\d/],
   ['resolves https://github.com/o/r/issues/1', /:\/\/\w/],
   ['![x](https://evil.example/pixel.png)', /(?<!\\)!|(?<!\\)\[|\]\(/],
   ['<img src=x onerror=alert(1)>', /(?<!\\)</],

@@ -6,6 +6,7 @@ import {ContentCache} from '../../../src/system/content-cache.ts'
 import type {Http} from '../../../src/system/http.ts'
 import {makeHttp} from '../../../src/system/http-client.ts'
 import type {JsonObject} from '../../../src/system/json.ts'
+import {MAX_NOTES_CHARS} from '../../../src/upstream/changelog.ts'
 import {githubReleaseSchema, k3sSchema} from '../../../src/upstream/github-release/config.ts'
 import {makeGitHubReleaseUpstream} from '../../../src/upstream/github-release/upstream.ts'
 import type {IntegrityLevel} from '../../../src/upstream/upstream.ts'
@@ -15,9 +16,16 @@ import {
   startFakeGitHub,
 } from '../../support/github/fake-github.ts'
 import {
+  amd64,
+  arm64,
+  checksumLine,
+  checksums,
+  replaceAsset,
+  traefikMutations,
+} from '../../support/github/traefik-mutations.ts'
+import {
   type Entry,
   recordedK3s,
-  sha256,
   sums,
   syntheticTraefik,
   tarGz,
@@ -33,10 +41,6 @@ import {temporaryFolder} from '../../support/tmp.ts'
 /** The first of April 2025, the day after v3.3.5. */
 const APRIL = Date.UTC(2025, 3, 1) / 1000
 const LATER = Date.UTC(2025, 6, 1) / 1000
-
-const amd64 = 'traefik_v3.3.5_linux_amd64.tar.gz'
-const arm64 = 'traefik_v3.3.5_linux_arm64.tar.gz'
-const checksums = 'traefik_v3.3.5_checksums.txt'
 
 type Options = {
   readonly folder?: string
@@ -106,6 +110,14 @@ const bump = async (
 ) => upstream.verify(await upstream.find(version), minimum)
 
 const calls = (fake: FakeGitHub, kind: string) => fake.requests.filter((one) => one.kind === kind)
+
+test('of endless release notes a part is kept', async () => {
+  const release = {...(await syntheticTraefik('v3.3.5')), body: 'x'.repeat(1_000_000)}
+  await withTraefik({files: {}, releases: [release]}, async (fake) => {
+    const {notes} = await traefik(fake).find('v3.3.5')
+    assert.is(notes?.length, MAX_NOTES_CHARS)
+  })
+})
 
 test('Traefik: verified to L1 in at most four calls, warm without a byte of an asset', () =>
   withTraefik({}, async (fake) => {
@@ -217,8 +229,8 @@ test('no such release: the missing v is named; a tag alone is no release', () =>
     assert.match(absent.message, 'v3.3.5')
     const tagOnly = await rejectsCode(() => traefik(fake).find('v3.3.6'), 'release_missing')
     assert.equal(tagOnly.details?.has_tag, true)
-    await rejectsCode(() => traefik(fake).find('v3.3.5/../../x'), 'version_malformed')
-    await rejectsCode(() => traefik(fake).latest('stable'), 'version_malformed')
+    await rejectsCode(() => traefik(fake).find('v3.3.5/../../x'), 'upstream_version_malformed')
+    await rejectsCode(() => traefik(fake).latest('stable'), 'upstream_version_malformed')
   }))
 
 test('a renamed asset is named with its nearest names; a young release may be incomplete', () =>
@@ -230,7 +242,7 @@ test('a renamed asset is named with its nearest names; a young release may be in
     assert.equal(late.details?.missing, [arm64])
     assert.match(late.message, `nearest: "${renamed}"`)
     const early = () => traefik(fake, {now: APRIL}).find('v3.3.5')
-    const refusal = await rejectsCode(early, 'release_incomplete')
+    const refusal = await rejectsCode(early, 'upstream_release_incomplete')
     assert.match(refusal.message, 'published 14 h ago')
     assert.equal(refusal.details?.missing, [arm64])
   }))
@@ -238,7 +250,7 @@ test('a renamed asset is named with its nearest names; a young release may be in
 test('a file on its way in is not there yet, however old the release', () =>
   withTraefik({}, async (fake) => {
     fake.releases.replaceAsset('traefik/traefik', 'v3.3.5', {name: arm64, state: 'open', size: 0})
-    await rejectsCode(() => traefik(fake).find('v3.3.5'), 'release_incomplete')
+    await rejectsCode(() => traefik(fake).find('v3.3.5'), 'upstream_release_incomplete')
   }))
 
 test('rate limited: temporary, and says when', () =>
@@ -297,111 +309,11 @@ for (const [name, body] of [
       await rejectsCode(() => traefik(fake).find('v3.3.5'), 'upstream_answer_malformed')
     }))
 
-type Mutation = {
-  readonly name: string
-  readonly code: Parameters<typeof rejectsCode>[1]
-  readonly config?: object
-  readonly mutate: (fake: FakeGitHub) => Promise<void>
-}
-
-const replace = (fake: FakeGitHub, name: string, seed: object) =>
-  fake.releases.replaceAsset('traefik/traefik', 'v3.3.5', {name, digest: null, ...seed})
-const line = async (arch: string, name = `traefik_v3.3.5_linux_${arch}.tar.gz`) =>
-  `${sha256(await traefikArchive('v3.3.5', arch))}  ${name}\n`
-
-/** The twelve mutations of requirement 2 of the field study: twelve codes, nothing left behind. */
-const mutations: readonly Mutation[] = [
-  {
-    name: '1 bit of an asset',
-    code: 'http_digest_mismatch',
-    mutate: async (fake) => {
-      const bytes = await traefikArchive('v3.3.5', 'arm64')
-      bytes[100] = (bytes[100] ?? 0) ^ 1
-      replace(fake, arm64, {bytes})
-    },
-  },
-  {
-    name: 'digests of two architectures swapped',
-    code: 'checksum_swapped',
-    mutate: async (fake) =>
-      replace(fake, checksums, {
-        bytes: (await line('amd64', arm64)) + (await line('arm64', amd64)),
-      }),
-  },
-  {
-    name: 'checksum line dropped',
-    code: 'checksum_missing',
-    mutate: async (fake) => replace(fake, checksums, {bytes: await line('amd64')}),
-  },
-  {
-    name: 'two lines with two digests',
-    code: 'checksum_contradiction',
-    mutate: async (fake) =>
-      replace(fake, checksums, {
-        bytes: `${await line('amd64')}${await line('arm64')}${'0'.repeat(64)}  ${amd64}\n`,
-      }),
-  },
-  {
-    name: 'right digest under a wrong name',
-    code: 'checksum_misnamed',
-    mutate: async (fake) => {
-      const bytes = await traefikArchive('v3.3.5', 'arm64')
-      replace(fake, arm64, {bytes, digest: `sha256:${sha256(bytes)}`})
-      replace(fake, checksums, {
-        bytes: (await line('amd64')) + (await line('arm64', 'traefik.tgz')),
-      })
-    },
-  },
-  {
-    name: 'digest null where one is required',
-    code: 'digest_absent',
-    config: {digest: 'required'},
-    mutate: async () => undefined,
-  },
-  {
-    name: 'digest malformed',
-    code: 'digest_malformed',
-    mutate: async (fake) =>
-      replace(fake, amd64, {bytes: await traefikArchive('v3.3.5', 'amd64'), digest: 'sha512:00'}),
-  },
-  {
-    name: 'digest that differs',
-    code: 'digest_mismatch',
-    mutate: async (fake) => {
-      const bytes = await traefikArchive('v3.3.5', 'amd64')
-      replace(fake, amd64, {bytes, digest: `sha256:${'1'.repeat(64)}`})
-    },
-  },
-  {
-    name: 'download truncated each time',
-    code: 'http_truncated',
-    mutate: async (fake) => fake.fail({path: /^\/asset\//, kind: 'cut', after: 10, times: 4}),
-  },
-  {
-    name: 'checksum file 404',
-    code: 'checksum_file_missing',
-    mutate: async (fake) =>
-      fake.fail({path: /checksums\.txt$/, kind: 'answer', answer: {status: 404, body: 'no'}}),
-  },
-  {
-    name: 'a web page instead of the checksum file',
-    code: 'checksum_file_html',
-    mutate: async (fake) =>
-      replace(fake, checksums, {bytes: '<!doctype html><title>Sign in</title>'}),
-  },
-  {
-    name: 'size that differs',
-    code: 'asset_size_mismatch',
-    mutate: async (fake) =>
-      replace(fake, amd64, {bytes: await traefikArchive('v3.3.5', 'amd64'), size: 7}),
-  },
-]
-
 test('the mutations have twelve different codes', () => {
-  assert.is(new Set(mutations.map(({code}) => code)).size, 12)
+  assert.is(new Set(traefikMutations.map(({code}) => code)).size, 12)
 })
 
-for (const {name, code, config, mutate} of mutations)
+for (const {name, code, config, mutate} of traefikMutations)
   test(`mutation: ${name} is ${code}, and nothing executable is left`, () =>
     withTraefik({}, async (fake) => {
       const folder = temporaryFolder()
@@ -480,9 +392,9 @@ for (const [name, entries, code] of badArchives)
   test(`an archive ${name} is ${code}, whatever its checksum`, () =>
     withTraefik({}, async (fake) => {
       const bytes = await tarGz(entries)
-      replace(fake, amd64, {bytes})
+      replaceAsset(fake, amd64, {bytes})
       const good = await traefikArchive('v3.3.5', 'arm64')
-      replace(fake, checksums, {bytes: sums({[amd64]: bytes, [arm64]: good})})
+      replaceAsset(fake, checksums, {bytes: sums({[amd64]: bytes, [arm64]: good})})
       await rejectsCode(() => bump(traefik(fake)), code)
     }))
 
@@ -494,8 +406,8 @@ test('an archive that is none, and one that is cut, are refused', () =>
       [Buffer.from('a page'), 'archive_unrecognised'],
       [whole.subarray(0, 200), 'archive_truncated'],
     ] as const) {
-      replace(fake, amd64, {bytes})
-      replace(fake, checksums, {bytes: sums({[amd64]: bytes, [arm64]: good})})
+      replaceAsset(fake, amd64, {bytes})
+      replaceAsset(fake, checksums, {bytes: sums({[amd64]: bytes, [arm64]: good})})
       await rejectsCode(() => bump(traefik(fake)), code)
     }
   }))
@@ -538,7 +450,7 @@ test('another host with the same checksums makes L2; with others it is refused',
         now: LATER,
       })
     const url = 'https://second.example/{version}/{number}/{name}.sha256'
-    word = (await line('amd64')) + (await line('arm64'))
+    word = (await checksumLine('amd64')) + (await checksumLine('arm64'))
     assert.is((await bump(open(url), 'v3.3.5', 'L2')).level, 'L2')
     assert.is(asked[0], `https://second.example/v3.3.5/3.3.5/${amd64}.sha256`)
     word = `${'5'.repeat(64)}  ${amd64}\n`
@@ -718,7 +630,7 @@ test('like k3s v1.31.3+k3s1 (synthetic): published without its amd64 files', () 
       fake.releases.removeAsset('k3s-io/k3s', 'v1.19.3+k3s3', name)
     const soon = Date.UTC(2020, 10, 13, 8) / 1000
     const find = () => k3s(fake, {now: soon}).find('v1.19.3+k3s3')
-    const refusal = await rejectsCode(find, 'release_incomplete')
+    const refusal = await rejectsCode(find, 'upstream_release_incomplete')
     assert.equal(refusal.details?.missing, [
       'k3s',
       'sha256sum-amd64.txt',
@@ -730,7 +642,7 @@ test('like k3s v1.31.3+k3s1 (synthetic): published without its amd64 files', () 
 test('k3s versions that are none are refused before any request', () =>
   withK3s({}, async (fake) => {
     for (const version of ['stable', 'v1.19.3', 'v1.19.3-k3s3', 'v1.19.3%2Bk3s3'])
-      await rejectsCode(() => k3s(fake).find(version), 'version_malformed')
+      await rejectsCode(() => k3s(fake).find(version), 'upstream_version_malformed')
     assert.is(fake.requests.length, 0)
   }))
 

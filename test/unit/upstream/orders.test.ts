@@ -68,12 +68,15 @@ const refused: readonly (readonly [OrderName, string])[] = [
 for (const [order, version] of refused)
   test(`${order} has no version ${JSON.stringify(version.slice(0, 30))}`, () => {
     assert.not.ok(isVersion(order, version))
-    throwsCode(() => checkVersion(order, version), 'version_malformed')
-    throwsCode(() => compareVersions(order, version, rising[order][0] ?? ''), 'version_malformed')
+    throwsCode(() => checkVersion(order, version), 'upstream_version_malformed')
+    throwsCode(
+      () => compareVersions(order, version, rising[order][0] ?? ''),
+      'upstream_version_malformed',
+    )
   })
 
 test('a missing v is named', () => {
-  const refusal = throwsCode(() => checkVersion('k3s', '1.31.3+k3s1'), 'version_malformed')
+  const refusal = throwsCode(() => checkVersion('k3s', '1.31.3+k3s1'), 'upstream_version_malformed')
   assert.is(refusal.hint, 'Write it with its v: v1.31.3+k3s1')
 })
 

@@ -1,5 +1,5 @@
 import {execFileSync} from 'node:child_process'
-import {readdirSync, readFileSync, writeFileSync} from 'node:fs'
+import {globSync, readdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
@@ -74,16 +74,31 @@ function samples(file: {name: string; bytes: Buffer}, specs: readonly PinSpec[])
   return [...chosen].flatMap((spec) => (spec === undefined ? [] : [{...file, spec}]))
 }
 
-/** JSON is YAML 1.2 in flow style, and there is plenty of it; every fifth package is enough. */
-const packages = realFiles(/(^|\/)package\.json$/).filter((_, index) => index % 5 === 0)
+/** JSON is YAML 1.2 in flow style, and there is plenty of it; every second package is enough. */
+const packages = realFiles(/(^|\/)package\.json$/).filter((_, index) => index % 2 === 0)
+const yamlFiles = realFiles(/\.ya?ml$/)
 
-const yaml = [...realFiles(/\.ya?ml$/).flatMap(variants), ...packages].flatMap((file) => {
+const yaml = [...yamlFiles.flatMap(variants), ...packages].flatMap((file) => {
   const paths = yamlPaths(file.bytes).slice(0, 200)
   return samples(
     file,
     paths.map((path) => ({kind: 'yaml_path', path, ...common})),
   )
 })
+/** Real ones, of npm packages and of Debian where this is one, wherever they set a plain value. */
+function realMakefiles(): Sample[] {
+  const debian = globSync(['/usr/share/dpkg/*.mk', '/usr/share/doc/git/contrib/**/Makefile'])
+  const files = debian.map((name) => ({name, bytes: readFileSync(name)}))
+  return [...realFiles(/(^|\/)Makefile$/), ...files].flatMap((file) => {
+    const text = file.bytes.toString('utf8')
+    const names = [...text.matchAll(/^(?:export )?([A-Za-z_][\w.-]*)[ \t]*[:?]?=/gm)]
+    const specs = [...new Set(names.map(([, name = '']) => name))].map(
+      (name): PinSpec => ({kind: 'make_variable', name, ...common}),
+    )
+    return variants(file).flatMap((variant) => samples(variant, specs))
+  })
+}
+
 /** Packages carry next to no Makefiles, so every spelling of an assignment is generated. */
 function makefiles(): Sample[] {
   const found: Sample[] = []
@@ -100,15 +115,20 @@ function makefiles(): Sample[] {
   return found
 }
 
-const make = makefiles()
+const make = [...realMakefiles(), ...makefiles()]
 
-test('there are enough files', () => {
-  const count = (some: readonly Sample[]) => new Set(some.map(({name}) => name)).size
-  assert.ok(count(yaml) >= 200, `${count(yaml)} files of YAML`)
-  assert.ok(count(make) >= 200, `${count(make)} Makefiles`)
+const count = (some: readonly Sample[]) => new Set(some.map(({name}) => name)).size
+const real = new Set([...yamlFiles, ...packages].map(({name}) => name))
+const realCount = new Set(yaml.flatMap(({name}) => (real.has(name) ? [name] : []))).size
+const counts = `${count(yaml)} files of YAML, ${realCount} of them as packages have them, ${count(make)} Makefiles`
+
+test(`there are enough: ${counts}`, () => {
+  assert.ok(realCount >= 200, counts)
+  assert.ok(count(yaml) >= 300, counts)
+  assert.ok(count(make) >= 500, counts)
 })
 
-test('in every file only the bytes of the pin change, and they change back', () => {
+test(`only the bytes of the pin change, and they change back: ${counts}`, () => {
   for (const {name, bytes, spec} of [...yaml, ...make]) {
     const {bytes: edited, before} = editPin(bytes, spec, NEXT)
     const {start, end} = before.range
@@ -120,6 +140,29 @@ test('in every file only the bytes of the pin change, and they change back', () 
     assert.ok(expected.equals(edited), name)
     const back = editPin(edited, spec, before.value)
     assert.ok(bytes.equals(back.bytes), name)
+  }
+})
+
+/** Every value of a file in order, with no help of what found the pin. */
+function values({name, bytes}: {name: string; bytes: Uint8Array}): unknown[] {
+  const text = Buffer.from(bytes).toString('utf8')
+  const found: unknown[] = []
+  const walk = (value: unknown): void => {
+    if (typeof value !== 'object' || value === null) found.push(value)
+    else for (const [key, inner] of Object.entries(value)) found.push(key) && walk(inner)
+  }
+  if (name.endsWith('.json')) walk(JSON.parse(text))
+  else for (const document of parseAllDocuments(text, {logLevel: 'silent'})) walk(document.toJS())
+  return found
+}
+
+test(`${count(yaml)} files read as before but for one value, which is the new one`, () => {
+  for (const {name, bytes, spec} of yaml) {
+    const {bytes: edited, before} = editPin(bytes, spec, NEXT)
+    const [was, is] = [values({name, bytes}), values({name, bytes: edited})]
+    assert.is(was.length, is.length, name)
+    const changes = is.flatMap((value, at) => (value === was[at] ? [] : [[was[at], value]]))
+    assert.equal(changes, [[before.value, NEXT]], name)
   }
 })
 

@@ -4,9 +4,15 @@ import {suite} from 'uvu'
 import * as assert from 'uvu/assert'
 import type {ErrorCode} from '../../../../src/system/codes.ts'
 import {parseClearsign} from '../../../../src/upstream/apt/clearsign.ts'
-import {verifyClearsigned} from '../../../../src/upstream/apt/in-release.ts'
+import {verifyClearsigned, verifyDetached} from '../../../../src/upstream/apt/in-release.ts'
 import {askSecondEngines, gpgvSigners} from '../../../../src/upstream/apt/second-engine.ts'
-import {clearsigned, expiring, type TestKey, testKey} from '../../../support/apt-archive.ts'
+import {
+  clearsigned,
+  detached,
+  expiring,
+  type TestKey,
+  testKey,
+} from '../../../support/apt-archive.ts'
 import {needs} from '../../../support/needs.ts'
 import {rejectsCode, throwsCode} from '../../../support/rejects.ts'
 import {temporaryFolder} from '../../../support/tmp.ts'
@@ -183,6 +189,93 @@ test('the frame is taken apart exactly', async ({key}) => {
   assert.equal([frame.hashes, frame.text], [['SHA512'], text])
   throwsCode(() => parseClearsign(Buffer.alloc(0)), 'openpgp_frame_invalid')
 })
+
+const release = Buffer.from('Origin: Debian\n- dash\n\nSuite: x \n')
+
+type Detached = {readonly bytes: Buffer; readonly signature: Buffer}
+
+async function detachedBy(keys: readonly TestKey[], date = signedAt): Promise<Detached> {
+  return {bytes: release, signature: await detached(release, keys, date)}
+}
+
+function verifyApart({bytes, signature}: Detached, key: TestKey, at = now) {
+  return verifyDetached(bytes, signature, key.publicKey, [key.fingerprint], at)
+}
+
+test('a file that is signed apart is taken byte for byte, without its last newline', async ({
+  key,
+  other,
+}) => {
+  const verified = await verifyApart(await detachedBy([other, key]), key)
+  assert.is(verified.text, 'Origin: Debian\n- dash\n\nSuite: x ')
+  assert.equal(verified.verdicts.map(({state}) => state).sort(), ['refused', 'valid'])
+  const {signature, bytes} = await detachedBy([key])
+  const space = Buffer.from(bytes.toString().replace('x \n', 'x\n'))
+  await rejectsCode(() => verifyApart({bytes: space, signature}, key), 'openpgp_signature_invalid')
+})
+
+const apart: Readonly<Record<string, [(signed: Detached) => Detached, ErrorCode]>> = {
+  'a changed byte': [
+    ({bytes, signature}) => ({bytes: edited(bytes, 'Debian', 'Debiam'), signature}),
+    'openpgp_signature_invalid',
+  ],
+  'text after it': [
+    ({bytes, signature}) => ({bytes: Buffer.concat([bytes, Buffer.from('A: b\n')]), signature}),
+    'openpgp_signature_invalid',
+  ],
+  'a carriage return': [
+    ({bytes, signature}) => ({bytes: edited(bytes, '\n', '\r\n'), signature}),
+    'openpgp_frame_invalid',
+  ],
+  'two blocks of signatures': [
+    ({bytes, signature}) => ({bytes, signature: Buffer.concat([signature, signature])}),
+    'openpgp_frame_invalid',
+  ],
+  'text before the signature': [
+    ({bytes, signature}) => ({bytes, signature: Buffer.concat([Buffer.from('x\n'), signature])}),
+    'openpgp_frame_invalid',
+  ],
+  'no signature': [({bytes}) => ({bytes, signature: Buffer.alloc(0)}), 'openpgp_frame_invalid'],
+  'a web page for a signature': [
+    ({bytes}) => ({bytes, signature: Buffer.from('<html>\n')}),
+    'openpgp_frame_invalid',
+  ],
+}
+for (const [name, [change, code]] of Object.entries(apart))
+  test(`a file that is signed apart is refused: ${name}`, async ({key}) => {
+    const changed = change(await detachedBy([key]))
+    await rejectsCode(() => verifyApart(changed, key), code)
+  })
+
+test('a file that is signed apart: another key, and one that was too late', async ({
+  key,
+  other,
+}) => {
+  const signed = await detachedBy([other])
+  await rejectsCode(() => verifyApart(signed, key), 'openpgp_signer_unknown')
+  const late = await detachedBy([key], new Date('2026-03-01'))
+  await rejectsCode(() => verifyApart(late, key), 'openpgp_signature_invalid')
+})
+
+test('a signature of the clear form is none of a file', async ({key}) => {
+  const plain = Buffer.from('Origin: Debian\n')
+  const clear = await clearsigned('Origin: Debian', [key], signedAt)
+  const {signature} = parseClearsign(clear)
+  const taken = {bytes: plain, signature: Buffer.from(signature)}
+  await rejectsCode(() => verifyApart(taken, key), 'openpgp_signature_invalid')
+})
+
+if (needs('gpgv'))
+  test('gpgv agrees on a file that is signed apart, or everything stops', async ({key, other}) => {
+    const scratch = temporaryFolder()
+    const verified = await verifyApart(await detachedBy([key]), key)
+    assert.ok((await askSecondEngines(verified, scratch)).includes('gpgv'))
+    for (const lie of [
+      {...verified, verdicts: []},
+      {...verified, keyring: other.publicKey},
+    ])
+      await rejectsCode(() => askSecondEngines(lie, scratch), 'openpgp_engines_disagree')
+  })
 
 const VALID = `VALIDSIG ${'A'.repeat(40)} 2026-01-01 1767225600 0 4 0 1 8 01 ${'B'.repeat(40)}`
 const status: readonly [string, readonly string[], readonly string[]][] = [

@@ -1,7 +1,11 @@
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import type {ErrorCode} from '../../../../src/system/codes.ts'
-import {currentKernel, findKernel} from '../../../../src/upstream/apt/kernel-mapping.ts'
+import {
+  checkKernelLine,
+  currentKernel,
+  findKernel,
+} from '../../../../src/upstream/apt/kernel-mapping.ts'
 import {
   checkKernelBanner,
   checkKernelVersion,
@@ -40,7 +44,7 @@ for (const bad of [
   `6.1.0-56-${'a'.repeat(100)}`,
 ])
   test(`no kernel release: ${JSON.stringify(bad.slice(0, 30))}`, () => {
-    throwsCode(() => parseKernelRelease(bad), 'version_malformed')
+    throwsCode(() => parseKernelRelease(bad), 'upstream_version_malformed')
   })
 
 test('releases sort by numbers', () => {
@@ -243,6 +247,70 @@ for (const [name, packages, meta, code] of refused)
   test(`a mapping is refused: ${name}`, () => {
     throwsCode(() => currentKernel(packages, meta, 'ubuntu'), code)
   })
+
+/** Other lines in the same suites, as Debian bookworm-security and Ubuntu noble-updates have them. */
+const manyLines: readonly PackageEntry[] = [
+  ...debian,
+  entry('linux-image-6.12-arm64', '6.12.117-1~deb12u1', 'linux-image-6.12.117+deb12-arm64'),
+  entry('linux-image-6.12.117+deb12-arm64', '6.12.117-1~deb12u1'),
+  entry('linux-image-6.1.0-56-cloud-arm64', '6.1.192-2'),
+]
+const manyUbuntu: readonly PackageEntry[] = [
+  ...ubuntu,
+  entry('linux-image-generic-hwe-24.04', '6.8.0-31.31', 'linux-image-6.8.0-31-generic'),
+  entry('linux-image-6.8.0-30-generic', '6.8.0-30.30'),
+  entry('linux-image-6.14.0-20-generic', '6.14.0-20.20~24.04.1'),
+  entry('linux-image-6.11.0-9-generic', '6.11.0-9.9~22.04.1'),
+]
+
+const lines: readonly [string, Distribution, string[], boolean][] = [
+  ['6.1.0-56-arm64', 'debian', ['linux-image-arm64'], true],
+  ['6.1.0-50-arm64', 'debian', ['linux-image-arm64'], true],
+  ['6.1.0-9-arm64', 'debian', ['linux-image-arm64'], true],
+  ['6.12.117+deb12-arm64', 'debian', ['linux-image-arm64'], false],
+  ['6.1.0-56-cloud-arm64', 'debian', ['linux-image-arm64'], false],
+  ['6.12.117+deb12-arm64', 'debian', ['linux-image-6.12-arm64'], true],
+  ['6.1.0-56-arm64', 'debian', ['linux-image-6.12-arm64'], false],
+  ['6.1.0-56-arm64', 'debian', ['linux-image-6.12-arm64', 'linux-image-arm64'], true],
+  ['6.8.0-30-generic', 'ubuntu', ['linux-image-generic'], true],
+  ['6.17.0-35-generic', 'ubuntu', ['linux-image-generic'], false],
+  ['6.8.0-1062-raspi', 'ubuntu', ['linux-image-generic'], false],
+  ['6.14.0-20-generic', 'ubuntu', ['linux-image-generic-hwe-24.04'], true],
+  ['6.11.0-9-generic', 'ubuntu', ['linux-image-generic-hwe-24.04'], false],
+  ['6.8.0-31-generic', 'ubuntu', ['linux-image-generic-hwe-24.04'], true], // of the release pocket
+  ['6.8.0-30-generic', 'ubuntu', ['linux-image-generic-hwe-24.04'], false],
+  ['6.8.0-30-generic', 'ubuntu', ['linux-image-generic-hwe-24.04', 'linux-image-generic'], true],
+]
+for (const [release, distribution, metas, isOf] of lines)
+  test(`${release} is ${isOf ? '' : 'not '}of the line of ${metas.join(' or ')}`, () => {
+    const packages = (distribution === 'debian' ? manyLines : manyUbuntu).filter(
+      ({name}) => !name.startsWith('linux-modules-'),
+    )
+    const bare = packages.map((it) =>
+      /image-\d+\.\d+\.\d/.test(it.name) ? {...it, depends: ''} : it,
+    )
+    const kernel = findKernel(bare, release, distribution)
+    const check = () => checkKernelLine(bare, kernel, metas, distribution)
+    if (isOf) check()
+    else throwsCode(check, 'kernel_line_mismatch')
+  })
+
+test('a kernel at another version than its meta package names is refused by its release too', () => {
+  const moved = [...debian, entry('linux-image-6.1.0-56-arm64', '6.1.192-3', 'kmod')]
+  const kernel = findKernel(moved, '6.1.0-56-arm64', 'debian')
+  const check = () => checkKernelLine(moved, kernel, ['linux-image-arm64'], 'debian')
+  throwsCode(check, 'kernel_meta_unclear')
+})
+
+test('one version with two digests is refused, whatever suite has which', () => {
+  const twice = [
+    ...debian,
+    {...entry('linux-image-6.1.0-56-arm64', '6.1.192-2', 'kmod'), sha256: 'cd'.repeat(32)},
+  ]
+  for (const packages of [twice, twice.toReversed()])
+    throwsCode(() => findKernel(packages, '6.1.0-56-arm64', 'debian'), 'apt_package_contradiction')
+  assert.is(findKernel(twice, '6.1.0-50-arm64', 'debian').image.version, '6.1.176-1')
+})
 
 test('a kernel that is not there is refused with the nearest ones', () => {
   const refusal = throwsCode(
