@@ -55,7 +55,7 @@ export function isArtifactName(name: string): boolean {
  * slots unique, the channel that of the version. Nothing is trusted yet. Refuses with
  * release_limit, json_*, release_malformed, signature_malformed, signature_limit,
  * signature_duplicate, spec_unsupported, kind_unsupported, version_invalid,
- * channel_unknown_prerelease, channel_mismatch, artifact_slot_duplicate.
+ * channel_unknown_prerelease, channel_not_of_version, artifact_slot_duplicate.
  */
 export function parseRelease(bytes: Uint8Array): ReleaseFile {
   const {bytes: limit, depth} = releaseLimits
@@ -120,7 +120,7 @@ function checkChannel({version: text, channel}: Release): void {
   if (channel === own) return
   const stated = channelNames.includes(channel) ? channel : 'of another name'
   throw new RelError(
-    'channel_mismatch',
+    'channel_not_of_version',
     `${text} is for channel ${own}, the manifest says ${stated}`,
   )
 }

@@ -6,9 +6,9 @@ export function isDigest(text: string): boolean {
   return /^[0-9a-f]{64}$/.test(text)
 }
 
-/** Refuses with digest_malformed. */
+/** Refuses with blob_name_malformed. */
 export function checkDigest(text: string): void {
-  if (!isDigest(text)) throw new RelError('digest_malformed', 'a blob is named by a SHA-256')
+  if (!isDigest(text)) throw new RelError('blob_name_malformed', 'a blob is named by a SHA-256')
 }
 
 /** Hands bytes on, and refuses with blob_mismatch as soon as they are not what was announced. */

@@ -16,7 +16,7 @@ export const releaseCodes = {
       'The channel follows from the version alone: none is stable, -beta.N, -rc.N, -canary.N and -dev.N are the others.',
     fix: 'Tag the release as 1.5.0-beta.1, 1.5.0-rc.1 or 1.5.0-canary.1.',
   },
-  channel_mismatch: {
+  channel_not_of_version: {
     exit: 'gate',
     title: 'the channel is not the one of the version',
     cause: 'A channel is computed from the version; nobody chooses it.',

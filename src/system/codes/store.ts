@@ -113,7 +113,7 @@ export const storeCodes = {
     cause: 'Its id or its digest is taken.',
     fix: 'Make a new one.',
   },
-  digest_malformed: {
+  blob_name_malformed: {
     exit: 'usage',
     title: 'this is no SHA-256',
     cause: 'Bytes are named by 64 lower-case hex digits and by nothing else.',

@@ -169,10 +169,10 @@ function refusalCases(check: Check): void {
   check('nothing but a digest is a name', async ({blobs}) => {
     const names = ['', 'x', '../../etc/passwd', digest.toUpperCase(), `${digest}/..`, `${digest}\n`]
     for (const name of names) {
-      await rejectsCode(() => blobs.stat(name), 'digest_malformed')
-      await rejectsCode(() => blobs.put(name, 1, inPieces(body)), 'digest_malformed')
-      await rejectsCode(() => bytesOf(blobs.read(name)), 'digest_malformed')
-      await rejectsCode(() => blobs.remove(name), 'digest_malformed')
+      await rejectsCode(() => blobs.stat(name), 'blob_name_malformed')
+      await rejectsCode(() => blobs.put(name, 1, inPieces(body)), 'blob_name_malformed')
+      await rejectsCode(() => bytesOf(blobs.read(name)), 'blob_name_malformed')
+      await rejectsCode(() => blobs.remove(name), 'blob_name_malformed')
     }
   })
 }

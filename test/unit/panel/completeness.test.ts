@@ -116,7 +116,7 @@ test('who may not sign is refused when the release is drafted', async () => {
     const chosen = good.text.replace('"channel": "stable"', '"channel": "beta"')
     assert.equal(
       [(await panel.ask('POST', releases, {body: chosen})).json.code],
-      ['channel_mismatch'],
+      ['channel_not_of_version'],
     )
     assert.is(
       (await panel.ask('POST', '/v1/products/none/releases', {body: good.text})).json.code,
