@@ -282,7 +282,7 @@ function suite(releases: readonly RealFirmware[]): void {
     return copy
   }
   const downloads: readonly (readonly [string, () => Buffer, ErrorCode])[] = [
-    ['one bit flipped', flipped, 'blob_mismatch'],
+    ['one bit flipped', flipped, 'git_blob_mismatch'],
     ['cut off', () => bytes(second).subarray(0, 1000), 'asset_size_mismatch'],
     [
       'one byte more',

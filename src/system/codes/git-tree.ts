@@ -25,7 +25,7 @@ export const gitTreeCodes = {
       'A name with a slash, .., .git or a control character, a name that is there twice, or a link or submodule where a file is wanted.',
     fix: doNotUse,
   },
-  blob_mismatch: {
+  git_blob_mismatch: {
     exit: 'verification',
     title: 'a file is not the one that its git blob id stands for',
     cause: 'The bytes were damaged or exchanged on the server or on the way.',

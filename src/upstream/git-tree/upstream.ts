@@ -184,7 +184,7 @@ class GitTreeUpstream implements Upstream {
       )
     const seen = await blobIdOf(got.path, got.size)
     if (seen !== blob)
-      throw new RelError('blob_mismatch', `${path} hashes to ${seen}, the tree has ${blob}`)
+      throw new RelError('git_blob_mismatch', `${path} hashes to ${seen}, the tree has ${blob}`)
     return {...file, sha256: got.sha256, local: got.path}
   }
 
