@@ -69,7 +69,7 @@ async function main(data: string): Promise<void> {
   process.once('disconnect', () => process.exit(0))
   process.on('message', (message) => {
     orders = message as Orders
-    if ('end' in orders) process.disconnect()
+    if ('end' in orders) process.disconnect?.()
   })
   await app.listen({host: '127.0.0.1', port: 0})
   tell({url: `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`})
