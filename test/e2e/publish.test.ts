@@ -16,12 +16,15 @@ test('one run publishes to the panel and to GitHub; the second sends nothing', a
     assert.is(first.states.panel?.state, 'published')
     assert.is(first.states.github?.state, 'published')
     assert.ok(isWhole(folder, fake))
-    assert.is(first.checks.readBack?.as, 'anyone')
+    assert.equal(first.receipt.checks, {
+      probes: [],
+      github_download: {name: 'release.json', as: 'anyone'},
+    })
 
     const again = await (await publication(folder, {panel, github: fake})).run()
     assert.is(again.changed, false)
     assert.equal(again.sent, {panel: [], github: []})
-    assert.equal(again.states, first.states)
+    assert.equal(again.receipt, first.receipt)
   } finally {
     await panel.stop()
     await fake.close()

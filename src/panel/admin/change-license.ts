@@ -50,8 +50,8 @@ export async function renewLicense(
   const file = typeof until === 'number' ? await renewed(panel, before, until) : until
   await checkGenuine(panel, file)
   checkFollows(before, file.license)
-  const {expires, serial} = file.license
-  const change = {expires, serial, file: armouredLicense(file), reason: ''}
+  const {expires, serial, entitlements} = file.license
+  const change = {expires, serial, entitlements, file: armouredLicense(file), reason: ''}
   return changeLicense(panel, before, {state: 'active', ...change}, by)
 }
 

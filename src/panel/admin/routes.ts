@@ -20,7 +20,9 @@ export function adminRoutes(app: PanelApp, panel: Panel, metrics: Metrics): void
     if (config?.verbs === undefined)
       throw new Error(`${String(method)} ${url} does not say who may call it`)
   })
-  app.addHook('onRequest', async (request) => {
+  app.addHook('onRequest', async (request, reply) => {
+    // licences and tokens are in these answers, and some proxies keep what does not forbid it
+    reply.header('cache-control', 'no-store')
     const {verbs = []} = request.routeOptions.config
     request.caller = await callerOf(panel, request.headers.authorization, request.id)
     checkVerb(request.caller, verbs)

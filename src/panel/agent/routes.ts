@@ -7,7 +7,7 @@ import {RelError} from '../../system/error.ts'
 import {sha256Hex} from '../../system/hash.ts'
 import type {Panel} from '../panel.ts'
 import type {PanelApp} from '../server/app.ts'
-import {callerOf, checkProduct} from '../server/token.ts'
+import {callerOf, checkProduct, checkVerb} from '../server/token.ts'
 import type {StoredRelease} from '../store/store.ts'
 import {Catalog, type Entry, type View, versionOfLeaf} from './catalog.ts'
 import {sendArtifact} from './download.ts'
@@ -63,8 +63,13 @@ const report = Type.Object(
 
 const config = {by: 'license'} as const
 
+/** A report is a code, a version and a phase; its body is read before its licence. */
+const REPORT_BYTES = 4096
+
 /** Different answers that are kept for one view; what asks for more is answered afresh. */
 const MAX_PREPARED = 256
+/** Together, since a node may name any version it likes as its own. */
+const MAX_PREPARED_BYTES = 8 * 1024 * 1024
 
 type Kept = Prepared & {readonly issued: number}
 
@@ -122,7 +127,8 @@ export function agentRoutes(app: PanelApp, panel: Panel): void {
 
   function keep(view: View, key: string, ready: Kept): Kept {
     const those = kept.get(view) ?? new Map<string, Kept>()
-    if (those.size >= MAX_PREPARED) those.clear()
+    const bytes = [...those.values()].reduce((sum, {body}) => sum + body.length, ready.body.length)
+    if (those.size >= MAX_PREPARED || bytes > MAX_PREPARED_BYTES) those.clear()
     kept.set(view, those.set(key, ready))
     return ready
   }
@@ -326,6 +332,7 @@ export function agentRoutes(app: PanelApp, panel: Panel): void {
     method: 'POST',
     url: '/v1/report',
     config,
+    bodyLimit: REPORT_BYTES,
     schema: {summary: 'What a node ran into, by its code.', body: report},
     handler: async (request, reply) => {
       const holder = await gate.admit(request.headers.authorization)
@@ -436,6 +443,7 @@ async function listForToken(
   {channel, limit = 10, cursor}: ListQuery,
 ): Promise<Page> {
   const caller = await callerOf(panel, authorization, requestId)
+  checkVerb(caller, ['publish', 'release', 'audit'])
   checkProduct(caller, product)
   const below = belowOf(cursor)
   const channels = channelNames.filter((each) => channel === undefined || each === channel)

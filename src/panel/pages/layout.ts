@@ -36,7 +36,7 @@ ${trail.length > 0 && trailOf(trail, title)}
 <main id="main" tabindex="-1">
 ${main}
 </main>
-<footer class="foot">Times are UTC.</footer>
+<footer class="foot">${session !== undefined && 'Times are UTC.'}</footer>
 </body>
 </html>
 `
@@ -150,6 +150,11 @@ const tagClass = {good: 'tag on', open: 'tag', bad: 'tag off'} as const
 /** A state in a word; its mark differs in shape, not in colour alone. */
 export function tag(kind: keyof typeof tagClass, text: string): Html {
   return html`<span class="${tagClass[kind]}">${text}</span>`
+}
+
+/** A page's closing question: the button that does it, in the colour of what it does, and a way back. */
+export function decision(text: string, isFinal: boolean, back: Link): Html {
+  return html`<div class="actions"><button class="${isFinal ? 'stop' : 'go'}">${text}</button> <a class="button" href="${back.href}">${back.text}</a></div>`
 }
 
 export type Field = {

@@ -3,8 +3,8 @@ import type {LicenseState, TrackName} from '../../release/license.ts'
 import type {Panel} from '../panel.ts'
 import type {StoredLicense, StoredRelease} from '../store/store.ts'
 import {type Html, html, type Shown} from './html.ts'
-import {command, csrfField, facts, field, may, productTabs, table, tag} from './layout.ts'
-import {releaseHref, stateTag} from './product-pages.ts'
+import {command, csrfField, decision, facts, field, may, productTabs, table, tag} from './layout.ts'
+import {releaseHref, seesReleases, stateTag} from './product-pages.ts'
 import {valued} from './release-pages.ts'
 import type {Session} from './session.ts'
 import {dayText, distanceText, moment} from './words.ts'
@@ -108,7 +108,7 @@ ${facts([
 ])}
 ${holds && actions(id, standing, state)}
 <h2>What it sees today</h2>
-${await explained(panel, license, standing, now)}`
+${await explained(panel, license, {standing, now, links: seesReleases(session)})}`
 }
 
 /** What the file of a licence is called when it is saved. */
@@ -126,15 +126,16 @@ ${standing === 'active' && html`<a class="button" href="/licenses/${id}/freeze">
 async function explained(
   {store}: Panel,
   license: StoredLicense,
-  standing: LicenseState,
-  now: number,
+  {standing, now, links}: {readonly standing: LicenseState; now: number; links: boolean},
 ): Promise<Html> {
   const {product, state} = license
   const channels = channelsOf(license)
   const highest = await store.highest(product, channels)
   const releases = await store.releases(product, {limit: EXPLAINED})
   const sees = releases.map((release): Shown[] => [
-    html`<a href="${releaseHref(product, release.version)}">${release.version}</a>`,
+    links
+      ? html`<a href="${releaseHref(product, release.version)}">${release.version}</a>`
+      : release.version,
     release.channel,
     stateTag(release.state),
     verdictText(visible(license, state, release, now)),
@@ -215,7 +216,7 @@ export function licenseDeedMain(
 <p>${text}</p>
 <form class="sheet" method="post" action="/licenses/${id}/${deed}">${csrfField(session)}
 ${asked}
-<div class="actions"><button class="go">${button}</button> <a class="button" href="/licenses/${id}">Leave it as it is</a></div></form>`
+${decision(button, deed === 'revoke', {text: 'Leave it as it is', href: `/licenses/${id}`})}</form>`
 }
 
 const deeds: Readonly<Record<LicenseDeed, {title: string; text: string; button: string}>> = {

@@ -18,7 +18,8 @@ import {
   licenseMain,
   licensesMain,
 } from './license-pages.ts'
-import {addressOf, hidden, productLink, productsLink, send, typed} from './send.ts'
+import {productLink} from './product-pages.ts'
+import {addressOf, hidden, productsLink, send, typed} from './send.ts'
 import type {Session} from './session.ts'
 import {reasonFlaw} from './typed.ts'
 
@@ -61,7 +62,7 @@ export function licenseRoutes(app: PanelApp, panel: Panel): void {
       return send(reply, {
         title: 'Licences',
         session,
-        trail: [productsLink, productLink(name)],
+        trail: [productsLink, productLink(session, name)],
         main: licensesMain(panel, session, page, addressOf(panel, request)),
       })
     },
@@ -73,7 +74,7 @@ export function licenseRoutes(app: PanelApp, panel: Panel): void {
     async ({params: {id}, session}, reply) => {
       const license = await licenseFor(panel, id, session)
       const main = await licenseMain(panel, session, license)
-      return send(reply, {title: license.customer, session, trail: trailTo(license), main})
+      return send(reply, {title: license.customer, session, trail: trailTo(session, license), main})
     },
   )
 
@@ -148,9 +149,9 @@ async function done(
   return {}
 }
 
-function trailTo({product}: StoredLicense): readonly Link[] {
+function trailTo(session: Session, {product}: StoredLicense): readonly Link[] {
   const licenses = {text: 'Licences', href: `/products/${product}/licenses`}
-  return [productsLink, productLink(product), licenses]
+  return [productsLink, productLink(session, product), licenses]
 }
 
 function sendDeed(
@@ -164,7 +165,10 @@ function sendDeed(
   return send(reply, {
     title: `${deed.charAt(0).toUpperCase()}${deed.slice(1)}`,
     session,
-    trail: [...trailTo(license), {text: license.customer, href: `/licenses/${license.id}`}],
+    trail: [
+      ...trailTo(session, license),
+      {text: license.customer, href: `/licenses/${license.id}`},
+    ],
     main: licenseDeedMain(panel, session, license, deed, form),
   })
 }

@@ -4,7 +4,7 @@ import {fileOf} from '../admin/publish-release.ts'
 import type {Panel} from '../panel.ts'
 import type {Product, StoredRelease} from '../store/store.ts'
 import {type Html, html, type Shown} from './html.ts'
-import {command, current, facts, may, productTabs, table, tag} from './layout.ts'
+import {command, current, facts, type Link, may, productTabs, table, tag} from './layout.ts'
 import type {Session} from './session.ts'
 import {moment, size} from './words.ts'
 
@@ -31,7 +31,7 @@ ${command('make a product', madeProduct(address))}</div>`
   for (const product of own) {
     const newest = await store.highest(product.name, ['stable'])
     rows.push([
-      html`<a href="${homeOf(session, product.name)}">${product.name}</a>`,
+      html`<a href="${productLink(session, product.name).href}">${product.name}</a>`,
       newest === undefined ? html`<span class="quiet">none yet</span>` : newest.version,
       newest?.published === undefined ? '' : moment(newest.published),
       String(product.matrix.required.length),
@@ -54,19 +54,37 @@ ${command('make a product', madeProduct(address))}</div>`
 }
 
 /** A token for licences alone does not see releases. */
-function homeOf(session: Session, product: string): string {
-  const seesReleases = may(session, 'publish', 'release', 'audit')
-  return seesReleases ? `/products/${product}` : `/products/${product}/licenses`
+export function seesReleases(session: Session): boolean {
+  return may(session, 'publish', 'release', 'audit')
+}
+
+/** The first page of a product that the session may see. */
+export function productLink(session: Session, product: string): Link {
+  const base = `/products/${product}`
+  return {text: product, href: seesReleases(session) ? base : `${base}/licenses`}
 }
 
 function madeProduct(address: string): string {
-  return `panel=${address}
-auth="Authorization: Bearer $(cat admin-token)"
-json='Content-Type: application/json'
-curl -H "$auth" -X PUT $panel/v1/products/agent
-curl -H "$auth" -H "$json" -X PUT $panel/v1/products/agent/keys --data-binary @trust.json
-curl -H "$auth" -H "$json" -X PUT $panel/v1/products/agent/matrix \\
-  -d '{"required":[{"component":"agent","os":"linux","arch":"amd64"}]}'`
+  return setUp('agent', address, {product: true, anchor: true, matrix: true})
+}
+
+/** Commands that give a product what it lacks. */
+function setUp(
+  name: string,
+  address: string,
+  lacks: {readonly product?: boolean; readonly anchor: boolean; readonly matrix: boolean},
+): string {
+  const path = `$panel/v1/products/${name}`
+  const lines = [
+    `panel=${address}`,
+    'auth="Authorization: Bearer $(cat admin-token)"',
+    "json='Content-Type: application/json'",
+    lacks.product === true && `curl -H "$auth" -X PUT ${path}`,
+    lacks.anchor && `curl -H "$auth" -H "$json" -X PUT ${path}/keys --data-binary @trust.json`,
+    lacks.matrix &&
+      `curl -H "$auth" -H "$json" -X PUT ${path}/matrix \\\n  -d '{"required":[{"component":"agent","os":"linux","arch":"amd64"}]}'`,
+  ]
+  return lines.filter((line) => line !== false).join('\n')
 }
 
 export type ReleasePage = {
@@ -87,7 +105,7 @@ export async function productMain(
 ): Promise<Html> {
   return html`<h1>${product.name}</h1>
 ${productTabs(session, product.name, 'Releases')}
-${lacksOf(product)}
+${lacksOf(product, address)}
 <h2>Channels</h2>
 ${await channels(panel, product)}
 <h2 id="releases">Releases</h2>
@@ -96,13 +114,13 @@ ${page.releases.length === 0 && page.isFirst && page.channel === undefined ? noR
 ${demands(product)}`
 }
 
-function lacksOf({anchor, matrix}: Product): Html | undefined {
+function lacksOf({name, anchor, matrix}: Product, address: string): Html | undefined {
   const lacks = [
     ...(anchor === undefined ? ['a trust anchor, which says whose signatures count'] : []),
     ...(matrix.required.length === 0 ? ['a matrix, which says what every release must have'] : []),
   ]
   if (lacks.length === 0) return undefined
-  return html`<div class="note alarm"><p>Nothing can be published yet: the product lacks ${lacks.join(' and ')}.</p></div>`
+  return html`<div class="note alarm"><p>Nothing can be published yet: the product lacks ${lacks.join(' and ')}. An administrator sets it:</p>${command('set up the product', setUp(name, address, {anchor: anchor === undefined, matrix: matrix.required.length === 0}))}</div>`
 }
 
 const seenBy: Readonly<Record<ChannelName, string>> = {

@@ -6,7 +6,7 @@ import {fileOf} from '../admin/publish-release.ts'
 import type {Panel} from '../panel.ts'
 import type {Product, Recall, StoredRelease} from '../store/store.ts'
 import {type Html, html} from './html.ts'
-import {command, csrfField, facts, field, may, table} from './layout.ts'
+import {command, csrfField, decision, facts, field, may, table} from './layout.ts'
 import {missingList, releaseHref, slotText, stateTag} from './product-pages.ts'
 import type {Session} from './session.ts'
 import type {RecallFlaws, TypedRecall} from './typed.ts'
@@ -128,7 +128,7 @@ export function recallMain(
 ${field({name: 'reason', label: 'Reason', hint: 'For people of this panel; licence holders do not see it.', required: true, ...valued(form.reason, wrong.reason)})}
 ${field({name: 'advisory', label: 'Advisory', hint: 'Where more is written: an address or an id.', ...valued(form.advisory, wrong.advisory)})}
 ${field({name: 'replacement', label: 'Replacement', hint: 'The version that is told to those who ask for this one.', maxLength: 256, ...valued(form.replacement, wrong.replacement)})}
-<div class="actions"><button class="go">Recall ${version}</button> <a class="button" href="${href}">Keep it</a></div></form>`
+${decision(`Recall ${version}`, true, {text: 'Keep it', href})}</form>`
 }
 
 /** The value and flaw of a field as they are, or not at all. */

@@ -14,9 +14,9 @@ import {type StoredRelease, type VerbName, verbNames} from '../store/store.ts'
 import {assetRoutes} from './assets.ts'
 import {AuditPage} from './audit-page.ts'
 import {licenseRoutes} from './license-routes.ts'
-import {productMain, productsMain, releaseHref} from './product-pages.ts'
+import {productLink, productMain, productsMain, releaseHref} from './product-pages.ts'
 import {type RecallForm, recallMain, releaseMain} from './release-pages.ts'
-import {addressOf, hidden, problemMain, productLink, productsLink, send, typed} from './send.ts'
+import {addressOf, hidden, problemMain, productsLink, send, typed} from './send.ts'
 import {checkForm, type Session, Sessions} from './session.ts'
 import {nextOf, signInMain} from './sign-in.ts'
 import {sizesMain} from './size-history.ts'
@@ -268,7 +268,7 @@ function productRoutes(app: PanelApp, panel: Panel): void {
       return send(reply, {
         title: 'Size history',
         session,
-        trail: [productsLink, productLink(name)],
+        trail: [productsLink, productLink(session, name)],
         main: sizesMain(session, view),
       })
     },
@@ -288,7 +288,7 @@ function releaseRoutes(app: PanelApp, panel: Panel): void {
       return send(reply, {
         title: stored.version,
         session,
-        trail: [productsLink, productLink(product.name)],
+        trail: [productsLink, productLink(session, product.name)],
         main: await releaseMain(panel, session, product, stored),
       })
     },
@@ -357,7 +357,7 @@ function sendRecall(
     session,
     trail: [
       productsLink,
-      productLink(product),
+      productLink(session, product),
       {text: version, href: releaseHref(product, version)},
     ],
     main: recallMain(session, stored, form),

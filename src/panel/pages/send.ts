@@ -13,8 +13,6 @@ export const hidden = {hide: true} as const
 
 export const productsLink: Link = {text: 'Products', href: '/'}
 
-export const productLink = (name: string): Link => ({text: name, href: `/products/${name}`})
-
 /** Sends a page. */
 export function send(reply: FastifyReply, page: Page): FastifyReply {
   return reply.header('content-type', 'text/html; charset=utf-8').send(documentOf(page))

@@ -54,7 +54,7 @@ export class Sessions {
       expires,
       round: await this.#round(token.id),
     }
-    await store.record({event: 'session.begun', subject: token.id}, actor)
+    await store.record({event: 'session.begun'}, actor)
     const sealed = await this.#sealed(claims)
     return cookieText(request, this.#panel, 'session', sealed, expires - clock())
   }
@@ -75,7 +75,7 @@ export class Sessions {
   async end(request: FastifyRequest, {token, actor}: Session): Promise<string> {
     const {store} = this.#panel
     await store.setSetting(roundOf(token.id), String((await this.#round(token.id)) + 1))
-    await store.record({event: 'session.ended', subject: token.id}, actor)
+    await store.record({event: 'session.ended'}, actor)
     return cookieText(request, this.#panel, 'session', '', 0)
   }
 

@@ -64,7 +64,7 @@ tbody tr:hover { background: var(--raised); }
 .n { text-align: right; white-space: nowrap; }
 .w { white-space: nowrap; }
 td ul, dd ul { margin: 0; padding: 0; list-style: none; }
-tbody th { min-width: 8.5rem; }
+tbody th:not(.w), td:not(.n):not(.w) { min-width: 8.5rem; }
 code, .code { font: .87em/1.5 var(--mono); }
 td code { overflow-wrap: anywhere; }
 dl.facts { display: grid; grid-template-columns: minmax(8rem, max-content) minmax(0, 1fr); gap: .3rem 1.75rem; margin: 0; }
@@ -93,6 +93,7 @@ summary { cursor: pointer; color: var(--accent); width: fit-content; }
 .button:hover, button:hover { border-color: var(--text); }
 button.go { background: var(--accent); border-color: var(--accent); color: var(--on-accent); }
 button.go:hover { border-color: var(--text); }
+button.stop { background: var(--alarm); border-color: var(--alarm); color: var(--on-accent); }
 .danger { color: var(--alarm); border-color: var(--alarm); }
 .who button { padding: .15rem .7rem; }
 form.sheet { max-width: 34rem; }
@@ -105,6 +106,7 @@ input { font: inherit; width: 100%; padding: .42rem .6rem; border-radius: 5px; b
 input[type=date] { width: auto; }
 input[aria-invalid] { border-color: var(--alarm); }
 .sign-in { max-width: 27rem; margin: 8vh auto 0; }
+.sign-in details { margin-top: 1.6rem; }
 .plot { overflow-x: auto; margin: .6rem 0 1.2rem; }
 .plot svg { display: block; width: 100%; min-width: 34rem; max-width: 54rem; height: auto; }
 .plot text { font: 12px var(--sans); fill: var(--quiet); }
@@ -120,6 +122,7 @@ input[aria-invalid] { border-color: var(--alarm); }
   table, tbody, tr, td, th, caption { display: block; }
   tbody tr { padding: .6rem 0; border-bottom: 1px solid var(--line); }
   tbody tr:hover { background: none; }
+  tbody th:not(.w), td:not(.n):not(.w) { min-width: 0; }
   tbody th, tbody td { display: grid; grid-template-columns: 7rem minmax(0, 1fr); gap: .75rem; padding: .14rem 0; border: 0; }
   tbody th { font-size: 1.05rem; }
   tbody td::before, tbody th::before { content: attr(data-label); color: var(--quiet); font-size: .87rem; font-weight: 400; }

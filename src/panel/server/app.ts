@@ -21,7 +21,7 @@ import {pageRoutes} from '../pages/routes.ts'
 import type {Panel} from '../panel.ts'
 import type {VerbName} from '../store/store.ts'
 import {healthRoutes} from './health.ts'
-import {Buckets} from './limits.ts'
+import {Buckets, networkOf} from './limits.ts'
 import {Metrics} from './metrics.ts'
 import {openapiOptions} from './openapi.ts'
 import {type Problem, problemOf, relErrorOf} from './problem.ts'
@@ -273,7 +273,7 @@ function limitRates(app: PanelApp, {config: {limits}}: Panel): void {
     const now = performance.now()
     const {authorization} = request.headers
     const wait =
-      addresses.take(request.ip, now) ||
+      addresses.take(networkOf(request.ip), now) ||
       (authorization === undefined ? 0 : credentials.take(authorization, now))
     if (wait === 0) return done()
     const message = `too many requests, wait ${wait} s`

@@ -44,9 +44,11 @@ export function healthRoutes(app: PanelApp, panel: Panel, metrics: Metrics): voi
       .header('content-type', 'text/plain; version=0.0.4; charset=utf-8')
       .send(`${metrics.text()}${readyText(isReady)}`)
   })
-  app.get('/openapi.json', {schema: {summary: 'This document'}}, async (_request, reply) =>
-    reply.header('content-type', 'application/json').send(`${openapiText(app)}`),
-  )
+  let document: string | undefined
+  app.get('/openapi.json', {schema: {summary: 'This document'}}, async (_request, reply) => {
+    document ??= openapiText(app) // anybody may ask, and the routes stay as they are
+    return reply.header('content-type', 'application/json').send(document)
+  })
 }
 
 /** Asks again only when the last answer is older than READY_KEPT_SECS. */

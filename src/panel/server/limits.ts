@@ -1,3 +1,4 @@
+import {hash} from 'node:crypto'
 import type {BucketLimit, PanelLimits} from '../panel.ts'
 
 /** What a panel allows when nobody says otherwise. */
@@ -18,6 +19,9 @@ export const defaultLimits: PanelLimits = {
 /** Buckets that are remembered; the oldest are forgotten first. */
 const MAX_BUCKETS = 50_000
 
+/** Longer names are kept as their digest: a header is 16 KB of whatever its sender likes. */
+const MAX_NAME = 64
+
 type Bucket = {tokens: number; atMs: number}
 
 /** Token buckets by name: `take` says how long to wait, 0 when it may go on. */
@@ -31,6 +35,10 @@ export class Buckets {
 
   /** Seconds until the next token, rounded up; 0 when one was taken. */
   take(name: string, nowMs: number): number {
+    return this.#take(name.length > MAX_NAME ? hash('sha256', name, 'base64') : name, nowMs)
+  }
+
+  #take(name: string, nowMs: number): number {
     const {perSec, burst} = this.#limit
     const bucket = this.#buckets.get(name)
     if (bucket === undefined) {
@@ -52,4 +60,19 @@ export class Buckets {
     }
     this.#buckets.set(name, bucket)
   }
+}
+
+/**
+ * Whose bucket an address shares: of IPv6 its /64, which is what one customer gets and may number
+ * through; of IPv4 the address.
+ */
+export function networkOf(address: string): string {
+  if (!address.includes(':') || address.includes('.')) return address
+  const [head = '', tail] = address.split('%', 1)[0]?.split('::') ?? []
+  const [first, last] = [head, tail ?? ''].map((part) =>
+    part.split(':').filter((each) => each !== ''),
+  )
+  const gap = tail === undefined ? 0 : 8 - (first?.length ?? 0) - (last?.length ?? 0)
+  const groups = [...(first ?? []), ...Array<string>(Math.max(0, gap)).fill('0'), ...(last ?? [])]
+  return `${groups.slice(0, 4).join(':')}::/64`
 }

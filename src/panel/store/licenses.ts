@@ -55,13 +55,18 @@ export async function changeLicense(
   const before = await lockLicense(work, id)
   if (before.state === 'revoked' && change.state !== 'revoked')
     throw new RelError('license_revoked', `licence ${id} was revoked, which is for good`)
-  if (change.serial !== undefined && change.serial < before.serial)
-    throw new RelError('license_stale', `serial ${change.serial} is lower than ${before.serial}`)
+  const isOther = change.file !== undefined && change.file !== before.file
+  const least = isOther ? before.serial + 1 : before.serial
+  if (change.serial !== undefined && change.serial < least)
+    throw new RelError('license_stale', `serial ${change.serial}, ${before.serial} is known`)
   const after = {
     ...before,
     ...(change.state === undefined ? {} : {state: change.state}),
     ...(change.expires === undefined ? {} : {expires: change.expires}),
     ...(change.serial === undefined ? {} : {serial: change.serial}),
+    ...(change.entitlements === undefined
+      ? {}
+      : {entitlements: JSON.stringify(change.entitlements)}),
     ...(change.file === undefined ? {} : {file: change.file}),
     ...(change.reason === undefined ? {} : {reason: change.reason}),
   }

@@ -25,6 +25,7 @@ import {
   publishRelease,
   recallRelease,
 } from './releases.ts'
+import {checkReports, insertReport} from './reports.ts'
 import type {PanelStore} from './store.ts'
 import type {Engine, Work} from './tables.ts'
 import {allTokens, findToken, insertToken, revokeTokenRow} from './tokens.ts'
@@ -87,11 +88,10 @@ export async function openRelationalStore(engine: Engine, now: () => number): Pr
 
     expiredUploads: (time) => reading(() => expiredUploads(engine, time)),
 
-    addReport: ({licenseId, ...report}) =>
-      writing(async ({trx}) => {
-        const row = {license_id: licenseId, ...report}
-        await trx.insertInto('reports').values(row).execute()
-      }),
+    addReport: async (report) => {
+      await reading(() => checkReports(engine, report))
+      await writing((work) => insertReport(work, report))
+    },
     audit: (after, limit) => reading(() => auditRows(engine, after, limit)),
     verifyAudit: () => reading(() => verifyAuditChain(engine)),
     record: (event, by) => writing((work) => appendAudit(work, event, by)),

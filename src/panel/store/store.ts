@@ -218,6 +218,7 @@ export type LicenseChange = {
   readonly state?: LicenseState
   readonly expires?: number
   readonly serial?: number
+  readonly entitlements?: readonly string[]
   readonly file?: string
   readonly reason?: string
 }

@@ -1,10 +1,11 @@
 import {RelError} from '../../system/error.ts'
+import type {JsonObject} from '../../system/json.ts'
 import type {ReleaseFile} from '../release.ts'
 import {GitHubTarget, type StepRunner} from './github-target.ts'
 import {lackingOn, PanelTarget} from './panel-target.ts'
 import type {PublishPlan} from './plan.ts'
 import {type ProbeResult, probeRelease} from './probe.ts'
-import type {Checks} from './receipt.ts'
+import {type Checks, receiptOf, receiptText} from './receipt.ts'
 import {type Difference, differencesOf, type GitHubState, type TargetStates} from './state.ts'
 import type {PublishWorld} from './world.ts'
 
@@ -13,7 +14,7 @@ export type Manifest = {readonly bytes: Uint8Array; readonly file: ReleaseFile}
 
 export type Published = {
   readonly states: TargetStates
-  readonly checks: Checks
+  readonly receipt: JsonObject
   /** Names of what was sent in this run; everything else was there already with these bytes. */
   readonly sent: {readonly panel: readonly string[]; readonly github: readonly string[]}
   /** False when everything was published before this run. */
@@ -46,7 +47,7 @@ export async function runPublish(
   const panel = plan.panel === undefined ? undefined : new PanelTarget(plan, world)
   const github = plan.github === undefined ? undefined : new GitHubTarget(plan, world)
 
-  const tagCommit = github && (await step('github-tag', () => github.checkTag()))
+  if (github !== undefined) await step('github-tag', () => github.checkTag())
   const fence = panel && (await preparePanel(panel, plan, manifest, toPanel, step))
   const draft = github && (await step('github-draft', () => github.openDraft()))
   if (github !== undefined && draft !== undefined) {
@@ -66,19 +67,22 @@ export async function runPublish(
       ? await step('github-publish', () => github.publish(draft))
       : undefined
 
+  const tagCommit = github && (await github.checkTag())
   const states = await step('read-targets', () => readTargets(plan, world))
   checkEnd(plan, states)
   const after = await step('probe-after', () => probes(plan, manifest, world, panel))
   const readBack = github && (await step('read-back', () => readBackOne(github, plan, states)))
+  const receipt = receiptOf(plan, states, {
+    probes: after,
+    ...(readBack === undefined ? {} : {readBack}),
+    ...(tagCommit === undefined ? {} : {tagCommit}),
+  })
+  await step('receipt', async () => world.keepReceipt(receiptText(receipt)))
   return {
     states,
+    receipt,
     sent: {panel: toPanel, github: [...(github?.sent ?? [])].toSorted()},
     changed: onPanel?.changed === true || onGitHub?.changed === true,
-    checks: {
-      probes: after,
-      ...(readBack === undefined ? {} : {readBack}),
-      ...(tagCommit === undefined ? {} : {tagCommit}),
-    },
   }
 }
 

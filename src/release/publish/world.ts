@@ -45,5 +45,7 @@ export type PublishWorld = {
   readonly journal: UploadJournal
   /** Bytes of a planned file from an offset on. */
   readFrom(path: string, offset: number, length: number): HttpPieces
+  /** Keeps the receipt, durable once this returns. */
+  keepReceipt(text: string): void
   readonly onStep?: (phase: 'begin' | 'end', step: string) => void
 }

@@ -44,6 +44,7 @@ export type PublicationOptions = {
   /** Wraps the client, for what a test wants to see or to spoil. */
   readonly through?: (http: Http) => Http
   readonly clock?: () => number
+  readonly keepReceipt?: (text: string) => void
 }
 
 /** A publication of a folder: nobody sleeps in it, and a second one shares nothing but the journal. */
@@ -104,6 +105,7 @@ function worldOf({panel, github}: Targets, options: PublicationOptions): Publish
     probes,
     journal: openUploadJournal(journal ?? join(temporaryFolder(), 'journal.json')),
     readFrom,
+    keepReceipt: options.keepReceipt ?? (() => {}),
     ...(onStep === undefined ? {} : {onStep}),
     ...(panel === undefined ? {} : {panelAuthorization: `Bearer ${panel.adminToken}`}),
     ...(github === undefined

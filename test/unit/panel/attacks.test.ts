@@ -1,0 +1,179 @@
+import {setFlagsFromString} from 'node:v8'
+import {runInNewContext} from 'node:vm'
+import {test} from 'uvu'
+import * as assert from 'uvu/assert'
+import {Buckets, networkOf} from '../../../src/panel/server/limits.ts'
+import type {License} from '../../../src/release/license.ts'
+import {
+  armouredLicense,
+  issueLicense,
+  licenseHeader,
+  parseLicense,
+} from '../../../src/release/license-file.ts'
+import {testNow, testSigner} from '../../support/anchors.ts'
+import {
+  type Answer,
+  draft,
+  makeRelease,
+  panelSigners,
+  publish,
+  type StartOptions,
+  startPanel,
+  type TestPanel,
+  wanted,
+} from '../../support/panel.ts'
+
+const DAY = 86_400
+
+const license: License = {
+  id: '01KB0000000000000000000001',
+  product: 'agent',
+  customer: 'ACME',
+  track: 'stable',
+  entitlements: [],
+  issued: testNow,
+  expires: testNow + 30 * DAY,
+  serial: 1,
+}
+
+async function withPanel(
+  options: StartOptions,
+  use: (panel: TestPanel) => Promise<void>,
+): Promise<void> {
+  const panel = await startPanel(options)
+  try {
+    await use(panel)
+  } finally {
+    await panel.stop()
+  }
+}
+
+/** A request by a licence in its armour. */
+function asNode(
+  panel: TestPanel,
+  file: string,
+  method: string,
+  path: string,
+  body?: Record<string, string>,
+): Promise<Answer> {
+  const authorization = `Bearer ${licenseHeader(parseLicense(file))}`
+  return panel.ask(method, path, {
+    token: null,
+    headers: {authorization},
+    ...(body === undefined ? {} : {body}),
+  })
+}
+
+async function signed(changes: Partial<License>): Promise<string> {
+  const signer = testSigner(panelSigners.license)
+  return armouredLicense(await issueLicense({...license, ...changes}, signer))
+}
+
+test('credentials that somebody made up do not fill the memory', () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const buckets = new Buckets({perSec: 1, burst: 1})
+  collect()
+  const before = process.memoryUsage().heapUsed
+  for (let at = 0; at < 5000; at++)
+    buckets.take(Buffer.alloc(16_000, String(at).padEnd(16)).toString('latin1'), 0)
+  collect()
+  const grown = process.memoryUsage().heapUsed - before
+  assert.ok(grown < 20e6, `${grown} bytes for 5,000 names of 16 KB`)
+  const name = Buffer.alloc(16_000, '0'.padEnd(16)).toString('latin1')
+  assert.ok(buckets.take(name, 0) > 0, 'a long name has its bucket')
+})
+
+test('one customer of IPv6 is one address', () => {
+  const one = ['2001:db8:1:2::1', '2001:db8:1:2:3:4:5:6', '2001:db8:1:2::']
+  assert.equal(new Set(one.map(networkOf)).size, 1)
+  assert.is(networkOf('2001:db8::1'), networkOf('2001:db8:0:0:1::'))
+  assert.is.not(networkOf('2001:db8::1'), networkOf('2001:db8:0:1::1'))
+  assert.is(networkOf('192.0.2.1'), '192.0.2.1')
+  assert.is.not(networkOf('::ffff:192.0.2.1'), networkOf('::ffff:192.0.2.2'))
+})
+
+test('a report of a stranger is not read when it is long', async () => {
+  await withPanel({}, async (panel) => {
+    const body = `[${'1,'.repeat(3000)}1]`
+    const {json} = await panel.ask('POST', '/v1/report', {token: null, body})
+    assert.is(json.code, 'request_too_large')
+  })
+})
+
+test('one node cannot fill the disk with reports', async () => {
+  let now = testNow
+  await withPanel({clock: () => now}, async (panel) => {
+    const file = await signed({})
+    await wanted(201, panel.ask('POST', '/v1/licenses', {body: {file}}))
+    const body = {code: 'disk_full', version: '1.0.0', phase: 'apply'}
+    const report = () => asNode(panel, file, 'POST', '/v1/report', body)
+    for (let at = 0; at < 200; at++) await wanted(202, report())
+    const refused = await wanted(429, report())
+    assert.is(refused.json.code, 'rate_limited')
+    assert.is(refused.headers.get('retry-after'), String(DAY))
+    now += DAY
+    await wanted(202, report())
+  })
+})
+
+test('an older file of a renewed licence opens no more than the newest one', async () => {
+  await withPanel({}, async (panel) => {
+    await publish(panel, await makeRelease({version: '1.1.0-canary.1'}))
+    const first = await signed({entitlements: ['channel:canary']})
+    const second = await signed({serial: 2})
+    await wanted(201, panel.ask('POST', '/v1/licenses', {body: {file: first}}))
+    const manifest = '/update/manifest.json'
+    await wanted(200, asNode(panel, first, 'GET', manifest))
+    const path = `/v1/licenses/${license.id}`
+    await wanted(200, panel.ask('POST', `${path}/renew`, {body: {file: second}}))
+    for (const file of [first, second])
+      assert.is((await asNode(panel, file, 'GET', manifest)).json.code, 'no_release')
+    assert.equal((await panel.ask('GET', path)).json.channels, ['stable'])
+  })
+})
+
+test('of two renewals with one serial the second is stale', async () => {
+  await withPanel({}, async (panel) => {
+    const file = await signed({})
+    await wanted(201, panel.ask('POST', '/v1/licenses', {body: {file}}))
+    const by = {id: 'local'}
+    const change = (name: string) =>
+      panel.panel.store.setLicense(license.id, {serial: 2, file: name}, by)
+    await change('one')
+    await change('one')
+    const codes = await change('two').then(
+      () => 'changed',
+      (error: {code?: string}) => error.code,
+    )
+    assert.is(codes, 'license_stale')
+  })
+})
+
+test('no proxy may keep what tokens are answered with', async () => {
+  await withPanel({}, async (panel) => {
+    const issued = await wanted(
+      201,
+      panel.ask('POST', '/v1/licenses', {body: {file: await signed({})}}),
+    )
+    assert.is(issued.headers.get('cache-control'), 'no-store')
+    for (const path of [`/v1/licenses/${license.id}`, '/v1/tokens', '/v1/audit', '/v1/whoami'])
+      assert.is(
+        (await wanted(200, panel.ask('GET', path))).headers.get('cache-control'),
+        'no-store',
+        path,
+      )
+  })
+})
+
+test('a token for licences alone sees no drafts', async () => {
+  await withPanel({}, async (panel) => {
+    await draft(panel, await makeRelease({version: '1.0.0'}))
+    const path = '/v1/products/agent/releases'
+    const licensor = await panel.token(['license'])
+    assert.is((await panel.ask('GET', path, {token: licensor})).json.code, 'token_not_allowed')
+    await wanted(200, panel.ask('GET', path, {token: await panel.token(['audit'])}))
+  })
+})
+
+test.run()
