@@ -2,6 +2,7 @@ import {existsSync, readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
+import {playbookJsonSchema} from '../../src/bump/playbook.ts'
 import type {JsonObject} from '../../src/system/json.ts'
 import {canonicalJson} from '../../src/trust/canonical-json.ts'
 import {checkSignatures} from '../../src/trust/envelope.ts'
@@ -251,6 +252,8 @@ test('list works offline and says what it did not ask; new writes what list then
     )
     assert.is(resultOf(made).current, 'v3.3.4')
     assert.match(repository.read('playbooks/proxy.yaml'), /^item: proxy$/m)
+    const schema = JSON.parse(repository.read('playbooks/playbook.schema.json'))
+    assert.equal(schema, playbookJsonSchema(), 'what its first line names for editors')
     const {items: more} = resultOf(await rel('bump', 'list', '--offline', '--json'))
     assert.is((more as unknown[]).length, 3)
   })
