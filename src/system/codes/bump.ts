@@ -300,6 +300,13 @@ export const bumpCodes = {
       'change.forge.repository is another one, or the token may not read it: forges answer both alike.',
     fix: 'Check the name and the token and run it again; what was pushed already goes on with rel bump resume ITEM.',
   },
+  forge_answer_invalid: {
+    exit: 'verification',
+    title: 'the forge answers what it should not',
+    cause:
+      'The answer is JSON, but not what GitHub and Gitea send: a proxy stands between, change.forge.api_url is no API, or the forge has another version of it.',
+    fix: 'Open change.forge.api_url in a browser, correct it, and run it again; what was pushed already goes on with rel bump resume ITEM.',
+  },
   forge_repository_mismatch: {
     exit: 'unauthorised',
     title: 'the remote is another repository than the forge’s',

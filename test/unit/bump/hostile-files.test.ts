@@ -44,7 +44,9 @@ const pins: readonly [string, PinSpec, string, ErrorCode][] = [
   ['three repetitions', regex('(?<pin>a*a*a*a*)b'), 'a'.repeat(MIB), 'pattern_too_slow'],
 ]
 for (const [name, spec, text, code] of pins) {
-  test(`${name}: ${code}`, () => throwsCode(() => findPin(Buffer.from(text), spec), code))
+  test(`${name}: ${code}`, () => {
+    throwsCode(() => findPin(Buffer.from(text), spec), code)
+  })
 }
 
 test('a large file that people could have written is read', () => {
@@ -72,8 +74,9 @@ const playbooks: readonly [string, string, ErrorCode][] = [
   ],
 ]
 for (const [name, text, code] of playbooks) {
-  test(`a playbook with ${name}: ${code}`, () =>
-    throwsCode(() => parsePlaybook(text, 'playbooks/p.yaml'), code))
+  test(`a playbook with ${name}: ${code}`, () => {
+    throwsCode(() => parsePlaybook(text, 'playbooks/p.yaml'), code)
+  })
 }
 
 test('a value at which the pattern of its input never ends', () => {
