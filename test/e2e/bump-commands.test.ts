@@ -124,6 +124,14 @@ test('plan, bump, merge, audit, a replaced asset, and the way back', async () =>
     const drifted = await rel('bump', 'audit', 'traefik', '--json')
     assert.is(drifted.code, 20)
     assert.is(codeOf(drifted), 'pin_drift')
+    const {error} = JSON.parse(drifted.stdout) as {
+      error: {details: {audits: {item: string; drifts: Record<string, string>[]}[]}}
+    }
+    const [found] = error.details.audits
+    assert.is(found?.item, 'traefik')
+    const {code, seen, wanted} = found?.drifts.find((drift) => drift.code === 'tag_moved') ?? {}
+    assert.is(code, 'tag_moved')
+    assert.ok(seen !== wanted && seen !== undefined && wanted !== undefined)
 
     const back = resultOf(await rel('rollback', 'traefik', '--json'))
     assert.equal([back.old, back.new], ['v3.3.5', 'v3.3.4'])
