@@ -2,7 +2,7 @@ import {readFileSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {fileURLToPath} from 'node:url'
 import type {Command} from '@oclif/core'
-import {playbookJsonSchema} from '../src/bump/playbook.ts'
+import {playbookSchemaText} from '../src/bump/new-playbook.ts'
 import {configJsonSchema} from '../src/cli/config-schema.ts'
 import {exitMeanings} from '../src/cli/exit-meanings.ts'
 import {sourceManifest} from '../src/cli/source-tree.ts'
@@ -18,7 +18,7 @@ export async function generatedFiles(root: string): Promise<ReadonlyMap<string, 
     ['docs/error-codes.md', errorCodesPage()],
     ['docs/commands.md', commandsPage(manifest)],
     ['docs/openapi.json', await openapiDocument()],
-    ['playbooks/playbook.schema.json', `${JSON.stringify(playbookJsonSchema(), null, 2)}\n`],
+    ['playbooks/playbook.schema.json', playbookSchemaText()],
     ['schemas/rel.config.schema.json', `${JSON.stringify(configJsonSchema(), null, 2)}\n`],
   ])
 }

@@ -1,3 +1,4 @@
+import {fitsPattern} from '../system/bounded-regex.ts'
 import {RelError} from '../system/error.ts'
 import {nearest} from '../system/nearest.ts'
 import {pinValue} from './pins/pin-match.ts'
@@ -9,7 +10,7 @@ export type Assignments = {readonly NEW: string} & Readonly<Record<string, strin
 /**
  * The KEY=VALUE words of a bump against the inputs of its playbook. Refuses with usage_invalid a
  * word without =, and unknown, repeated and empty keys and values, with input_required a missing
- * NEW, and with pin_value_refused what does not fit the input's pattern.
+ * NEW, with pin_value_refused what does not fit the input's pattern, and with pattern_too_slow.
  */
 export function parseAssignments(words: readonly string[], playbook: Playbook): Assignments {
   const known = [...new Set(['NEW', ...Object.keys(playbook.inputs)])]
@@ -52,10 +53,7 @@ function isRequired(key: string, {inputs}: Playbook): boolean {
 function checkInput(key: string, value: string, {inputs, item}: Playbook): void {
   if (value === '') throw new RelError('usage_invalid', `${key}= has no value`)
   const input = inputs[key]
-  const fits =
-    input === undefined
-      ? pinValue.test(value)
-      : new RegExp(`^(?:${input.pattern})$`, 'u').test(value)
+  const fits = input === undefined ? pinValue.test(value) : fitsPattern(input.pattern, value)
   if (fits && pinValue.test(value)) return
   const example = input === undefined ? '' : `, want one such as ${input.example}`
   throw new RelError(
@@ -67,5 +65,5 @@ function checkInput(key: string, value: string, {inputs, item}: Playbook): void 
 
 /** The most frequent slip: v3.3.5 is the tag, 3.3.5 is what people say. */
 function missingV(value: string, pattern: string | undefined): boolean {
-  return pattern !== undefined && new RegExp(`^(?:${pattern})$`, 'u').test(`v${value}`)
+  return pattern !== undefined && fitsPattern(pattern, `v${value}`)
 }

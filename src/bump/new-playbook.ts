@@ -1,5 +1,5 @@
 import type {IntegrityLevel} from '../upstream/upstream.ts'
-import type {Playbook} from './playbook.ts'
+import {type Playbook, playbookJsonSchema} from './playbook.ts'
 import {parsePlaybook} from './playbook-parse.ts'
 import {upstreamSchema} from './playbook-upstreams.ts'
 
@@ -7,6 +7,14 @@ import {upstreamSchema} from './playbook-upstreams.ts'
 export const upstreamKinds: readonly string[] = upstreamSchema.options.map(
   ({shape}) => shape.kind.value,
 )
+
+/** The schema that lies beside playbooks, for editors; each playbook names it in its first line. */
+export const SCHEMA_FILE = 'playbook.schema.json'
+
+/** Its text. */
+export function playbookSchemaText(): string {
+  return `${JSON.stringify(playbookJsonSchema(), null, 2)}\n`
+}
 
 /** A release on GitHub in the words of questions; one file, others are added in the playbook. */
 export type ReleaseAnswers = {
@@ -52,7 +60,7 @@ export function newPlaybook(answers: PlaybookAnswers): {text: string; playbook: 
     return `  ${word.slice(0, at)}: ${scalarOf(word.slice(at + 1))}`
   })
   const text = [
-    '# yaml-language-server: $schema=./playbook.schema.json',
+    `# yaml-language-server: $schema=./${SCHEMA_FILE}`,
     `item: ${quoted(item)}`,
     `title: ${quoted(title)}`,
     'upstream:',
@@ -63,8 +71,7 @@ export function newPlaybook(answers: PlaybookAnswers): {text: string; playbook: 
     'pins:',
     `  - file: ${quoted(file)}`,
     ...pinLines(answers.pin).map((line) => `    ${line}`),
-    '# what must pass before the change is committed: docs/formats/playbook.md',
-    ...gateLines(kind),
+    ...gateLines(kind, item),
     'change:',
     `  base: ${quoted(base)}`,
     '',
@@ -73,9 +80,16 @@ export function newPlaybook(answers: PlaybookAnswers): {text: string; playbook: 
 }
 
 /** A kernel must boot and be signed off, so these two gates are there from the start. */
-function gateLines(kind: string): string[] {
-  if (kind !== 'apt_kernel') return ['gates: []']
+function gateLines(kind: string, item: string): string[] {
+  const about = '# what must pass before the change is committed: docs/formats/playbook.md'
+  if (kind !== 'apt_kernel')
+    return [
+      about,
+      '# gates:',
+      `#   - {uses: command, name: says its version, run: [dist/${item}, --version]}`,
+    ]
   return [
+    about,
     'gates:',
     '  # the initrd that vendor.run leaves; the kernel is the one in the verified package',
     "  - {uses: boot_smoke, initrd: build/initrd.img, release: '{new}'}",

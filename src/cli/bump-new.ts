@@ -1,7 +1,13 @@
-import {mkdirSync} from 'node:fs'
+import {existsSync, mkdirSync} from 'node:fs'
 import {join} from 'node:path'
 import {PLAYBOOK_FOLDER} from '../bump/load-playbooks.ts'
-import {newPlaybook, releaseKeys, upstreamKinds} from '../bump/new-playbook.ts'
+import {
+  newPlaybook,
+  playbookSchemaText,
+  releaseKeys,
+  SCHEMA_FILE,
+  upstreamKinds,
+} from '../bump/new-playbook.ts'
 import {currentVersion} from '../bump/plan.ts'
 import {filesAt} from '../bump/repository.ts'
 import {writeFileAtomic} from '../system/files.ts'
@@ -55,12 +61,21 @@ export async function newItem(item: string, flags: NewFlagValues): Promise<Outco
   if (flags['dry-run']) return {result, lines: [...lines, text.trimEnd(), 'Nothing was written.']}
   mkdirSync(join(git.root, PLAYBOOK_FOLDER), {recursive: true})
   writeFileAtomic(join(git.root, path), text, {exclusive: true})
+  const paths = [path, ...writeSchema(git.root)]
   return {
     result,
-    lines: [...lines, `✔ wrote ${path}`],
-    undo: `rm ${path}`,
-    next: `git add ${path} && git commit -m "chore(${item}): playbook", then rel bump plan ${item} NEW=VERSION`,
+    lines: [...lines, ...paths.map((it) => `✔ wrote ${it}`)],
+    undo: `rm ${paths.join(' ')}`,
+    next: `git add ${paths.join(' ')} && git commit -m "chore(${item}): playbook", then rel bump plan ${item} NEW=VERSION`,
   }
+}
+
+/** Editors look for it beside the playbook; one that is there is left alone. */
+function writeSchema(root: string): readonly string[] {
+  const path = `${PLAYBOOK_FOLDER}/${SCHEMA_FILE}`
+  if (existsSync(join(root, path))) return []
+  writeFileAtomic(join(root, path), playbookSchemaText())
+  return [path]
 }
 
 /** As --pin takes them. */

@@ -130,7 +130,7 @@ function failureOf(rows: readonly AuditRow[]): RelError | undefined {
   const drifted = rows.filter(({verdict}) => verdict === 'drifted').map(({item}) => item)
   if (drifted.length > 0)
     return new RelError('pin_drift', `${drifted.join(', ')} changed since the last bump`, {
-      details: {items: drifted},
+      details: {items: drifted, audits: rows.map(auditJson)},
     })
   const unknown = rows.filter(({verdict}) => verdict === 'unknown')
   const [first] = unknown
@@ -142,6 +142,6 @@ function failureOf(rows: readonly AuditRow[]): RelError | undefined {
   return new RelError(
     isErrorCode(code) ? code : 'internal_error',
     `${first.item}: ${message}${others}`,
-    {...hint, details: {items: names}},
+    {...hint, details: {items: names, audits: rows.map(auditJson)}},
   )
 }

@@ -1,6 +1,16 @@
-import {isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, visit} from 'yaml'
+import {
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  visit,
+  type YAMLMap,
+} from 'yaml'
 import type {ErrorCode} from './codes.ts'
 import {RelError} from './error.ts'
+import {yamlExcess} from './yaml-limits.ts'
 
 /** Where a value stands in a document: keys of maps and indexes of lists, outermost first. */
 export type YamlPath = readonly (string | number)[]
@@ -12,13 +22,24 @@ export type StrictYaml = {
   refusal(at: YamlPath, part: 'key' | 'value', message: string, hint?: string): RelError
 }
 
+/** Ten times the longest playbook. */
+const MAX_PARTS = 30_000
+
 /**
  * One YAML 1.2 document of a person's own file, with the places of its values. Refuses with `code`
- * and path:line:column what is not YAML, repeated keys, unknown tags, aliases and a second document.
+ * and path:line:column what is not YAML, repeated keys, unknown tags, aliases, a second document, and what is larger or
+ * nested deeper than a person's file.
  */
 export function readStrictYaml(text: string, path: string, code: ErrorCode): StrictYaml {
   const lines = new LineCounter()
-  const document = parseDocument(text, {lineCounter: lines, uniqueKeys: true, version: '1.2'})
+  const excess = yamlExcess(text, MAX_PARTS)
+  if (excess !== undefined) throw new RelError(code, `${path} has ${excess}`, {details: {path}})
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    uniqueKeys: false, // yaml compares each with each
+    prettyErrors: false,
+    version: '1.2',
+  })
   const refuse = (offset: number, message: string, hint?: string) => {
     const {line, col} = lines.linePos(offset)
     return new RelError(code, `${path}:${line}:${col}: ${message}`, {
@@ -32,12 +53,26 @@ export function readStrictYaml(text: string, path: string, code: ErrorCode): Str
     Alias: (_key, node) => {
       throw refuse(node.range?.[0] ?? 0, 'aliases are not read here')
     },
+    Map: (_key, map) => {
+      const repeated = repeatedKey(map)
+      if (repeated !== undefined) throw refuse(startOf(repeated), 'duplicate key')
+    },
   })
   const {contents} = document
   return {
     value: contents === null ? undefined : document.toJS(),
     refusal: (at, part, message, hint) => refuse(offsetOf(contents, at, part), message, hint),
   }
+}
+
+function repeatedKey({items}: YAMLMap): unknown {
+  const known = new Set<string>()
+  for (const {key} of items) {
+    const name = String(isScalar(key) ? key.value : key)
+    if (known.has(name)) return key
+    known.add(name)
+  }
+  return undefined
 }
 
 /** Of the deepest node on the way that exists. */

@@ -131,6 +131,6 @@ function neutral(line: string): string {
     .replace(/\b(GH)-(?=\d)/gi, `$1-${WORD_JOINER}`)
     .replace(/:\/\/(?=\S)/g, `:${WORD_JOINER}//`)
     .replace(/\bwww\.(?=\S)/gi, (www) => `${www.slice(0, -1)}${WORD_JOINER}.`)
-    .replace(/\b[0-9a-f]{7,40}\b/gi, (id) => id.replace(/.{6}(?=.)/g, `$&${WORD_JOINER}`))
+    .replace(/\b[0-9a-f]{7,40}\b/gi, '`$&`') // a commit in a code span is no link, and can be copied
     .replace(/:(?=[\w+-]+:)/g, `:${WORD_JOINER}`)
 }

@@ -2,6 +2,7 @@ import {existsSync, readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
+import {playbookJsonSchema} from '../../src/bump/playbook.ts'
 import type {JsonObject} from '../../src/system/json.ts'
 import {canonicalJson} from '../../src/trust/canonical-json.ts'
 import {checkSignatures} from '../../src/trust/envelope.ts'
@@ -123,6 +124,14 @@ test('plan, bump, merge, audit, a replaced asset, and the way back', async () =>
     const drifted = await rel('bump', 'audit', 'traefik', '--json')
     assert.is(drifted.code, 20)
     assert.is(codeOf(drifted), 'pin_drift')
+    const {error} = JSON.parse(drifted.stdout) as {
+      error: {details: {audits: {item: string; drifts: Record<string, string>[]}[]}}
+    }
+    const [found] = error.details.audits
+    assert.is(found?.item, 'traefik')
+    const {code, seen, wanted} = found?.drifts.find((drift) => drift.code === 'tag_moved') ?? {}
+    assert.is(code, 'tag_moved')
+    assert.ok(seen !== wanted && seen !== undefined && wanted !== undefined)
 
     const back = resultOf(await rel('rollback', 'traefik', '--json'))
     assert.equal([back.old, back.new], ['v3.3.5', 'v3.3.4'])
@@ -251,6 +260,8 @@ test('list works offline and says what it did not ask; new writes what list then
     )
     assert.is(resultOf(made).current, 'v3.3.4')
     assert.match(repository.read('playbooks/proxy.yaml'), /^item: proxy$/m)
+    const schema = JSON.parse(repository.read('playbooks/playbook.schema.json'))
+    assert.equal(schema, playbookJsonSchema(), 'what its first line names for editors')
     const {items: more} = resultOf(await rel('bump', 'list', '--offline', '--json'))
     assert.is((more as unknown[]).length, 3)
   })

@@ -1,10 +1,20 @@
 import type {Octokit} from '@octokit/rest'
+import type {z} from 'zod'
 import {RelError} from '../../system/error.ts'
 import type {Http} from '../../system/http.ts'
 import {octokitError, openOctokit} from '../../upstream/github-release/octokit.ts'
 import type {BumpEvidence} from '../evidence.ts'
 import {pullRequestBody} from '../pull-request.ts'
 import type {OpenedPullRequest, PullRequests} from '../world.ts'
+import {
+  labelsSchema,
+  type Permissions,
+  type Pull,
+  pullSchema,
+  pullsSchema,
+  readAnswer,
+  repositorySchema,
+} from './answers.ts'
 import type {ForgeConfig} from './config.ts'
 import {forgeToken} from './forge-token.ts'
 
@@ -19,24 +29,12 @@ export type ForgeWorld = {
   readonly isReplay?: boolean
 }
 
-/** A pull request, as GitHub and Gitea both describe it. */
-type Pull = {
-  readonly number: number
-  readonly html_url: string
-  readonly user?: {readonly login: string} | null
-  readonly head: {readonly ref: string; readonly repo?: {readonly full_name?: string} | null}
-  readonly base: {readonly ref: string}
-}
-
-/** What GitHub and Gitea say that the owner of a token may do in a repository. */
-type Permissions = {readonly pull?: boolean; readonly triage?: boolean; readonly push?: boolean}
-
 /** App tokens have no role: all is false for them and says nothing. Gitea has no triage. */
 function isReadOnly({pull, triage, push}: Permissions): boolean {
   return pull === true && push === false && triage !== true
 }
 
-type Label = {readonly id: number; readonly name: string}
+type Label = z.output<typeof labelsSchema>[number]
 
 /** What is read of a list: pull requests until the one of the branch is found, all labels. */
 const limits = {pageSize: 50, pages: 40} as const
@@ -45,7 +43,7 @@ const limits = {pageSize: 50, pages: 40} as const
  * GitHub's REST API, or Gitea's that is made after it. There is one open pull request for a branch:
  * what is open is updated, also when another run opened it in between. Labels and reviewers that
  * the forge refuses are warnings. Refuses with forge_token_missing, forge_unauthorised,
- * forge_not_found, pull_request_refused, workflow_missing, rate_limited and as Http does.
+ * forge_not_found, forge_answer_invalid, pull_request_refused, workflow_missing, rate_limited and as Http does.
  */
 export function openForge(config: ForgeConfig, wishes: Wishes, world: ForgeWorld): PullRequests {
   return {
@@ -74,7 +72,7 @@ class Session {
   }
 
   async checkAccess(): Promise<void> {
-    const answer = (await this.#call('GET', '')) as {permissions?: Permissions | null}
+    const answer = await this.#ask(repositorySchema, 'GET', '')
     if (!isReadOnly(answer.permissions ?? {})) return
     const {repository} = this.#config
     throw new RelError('forge_unauthorised', `the token may only read ${repository}`)
@@ -115,7 +113,7 @@ class Session {
   async #find({branch, base}: BumpEvidence): Promise<Pull | undefined> {
     const found: Pull[] = []
     for (let page = 1; page <= limits.pages; page++) {
-      const pulls = (await this.#call('GET', `pulls?${this.#query(branch, page)}`)) as Pull[]
+      const pulls = await this.#ask(pullsSchema, 'GET', `pulls?${this.#query(branch, page)}`)
       found.push(...pulls.filter((pull) => this.#isOf(pull, branch)))
       if (pulls.length === 0 || found.length > 0) break
     }
@@ -140,7 +138,7 @@ class Session {
   /** The pull request, or the refusal that may mean that there is one already. */
   async #create({branch}: BumpEvidence, content: object): Promise<Pull | RelError> {
     try {
-      return (await this.#call('POST', 'pulls', {...content, head: branch})) as Pull
+      return await this.#ask(pullSchema, 'POST', 'pulls', {...content, head: branch})
     } catch (error) {
       if (hasCode(error, 'pull_request_refused')) return error
       throw error
@@ -194,11 +192,17 @@ class Session {
     const known: Label[] = []
     for (let page = 1; page <= limits.pages; page++) {
       const path = `labels?limit=${limits.pageSize}&page=${page}`
-      const labels = (await this.#call('GET', path)) as Label[]
+      const labels = await this.#ask(labelsSchema, 'GET', path)
       known.push(...labels)
       if (labels.length === 0) break
     }
     return known
+  }
+
+  /** A call whose answer is used. */
+  async #ask<T>(schema: z.ZodType<T>, method: string, path: string, body?: object): Promise<T> {
+    const what = `${method} ${path.split('?')[0] || 'repository'} of ${this.#config.repository}`
+    return readAnswer(schema, await this.#call(method, path, body), what)
   }
 
   async #call(method: string, path: string, body: object = {}): Promise<unknown> {

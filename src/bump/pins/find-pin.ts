@@ -17,10 +17,13 @@ export type FoundPin = {
 /** A file that people edit; yaml holds several times its size. */
 export const MAX_PIN_FILE_BYTES = 4 * 1024 * 1024
 
+/** Where a pin is found more often, the first places tell enough. */
+const MAX_LINES_NAMED = 20
+
 /**
  * Finds a pin in the bytes of its file. Refuses with pin_missing and pin_ambiguous (with the line
  * numbers), with pin_unsupported when the place cannot be edited safely (computed, numeric, an
- * alias), and with pin_unreadable what is no UTF-8 text or no YAML.
+ * alias), with pin_unreadable what is no UTF-8 text or no YAML, and with pattern_too_slow.
  */
 export function findPin(bytes: Uint8Array, spec: PinSpec): FoundPin {
   const text = decodePinFile(bytes, spec.file)
@@ -28,11 +31,12 @@ export function findPin(bytes: Uint8Array, spec: PinSpec): FoundPin {
   const [match] = matches
   const what = `${pinText(spec)} in ${spec.file}`
   if (match === undefined) throw new RelError('pin_missing', `${what} was not found, want it once`)
-  const lines = matches.map(({start}) => lineAt(text, start))
+  const lines = matches.slice(0, MAX_LINES_NAMED).map(({start}) => lineAt(text, start))
+  const more = matches.length < MAX_LINES_NAMED ? '' : ' and perhaps more'
   if (matches.length > 1)
     throw new RelError(
       'pin_ambiguous',
-      `${what} was found ${matches.length} times, on lines ${lines.join(', ')}, want it once`,
+      `${what} was found on lines ${lines.join(', ')}${more}, want it once`,
       {details: {file: spec.file, lines}},
     )
   const [line = 1] = lines

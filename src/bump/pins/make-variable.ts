@@ -12,11 +12,11 @@ export function findMakeVariable(text: string, name: string): readonly PinMatch[
   const escaped = name.replaceAll('.', '\\.').replaceAll('-', '\\-')
   const words = '(?:(?:export|override|private)[ \\t]+)*'
   const assignment = new RegExp(
-    `^\\uFEFF?[ ]*${words}${escaped}[ \\t]*(:{1,3}=|[?+!]?=)[ \\t]*([^#]*?)[ \\t]*(?:#.*)?$`,
+    `^\\uFEFF?[ ]*${words}${escaped}[ \\t]*(:{1,3}=|[?+!]?=)[ \\t]*([^#]*)`,
     'd',
   )
   const other = new RegExp(
-    `^\\uFEFF?[ ]*(?:${words}(?:un)?define[ \\t]+${escaped}(?:[ \\t]|$)|[^\\t#=]*:[ \\t]*${words}${escaped}[ \\t]*(?:::?:?|[?+!])?=)`,
+    `^\\uFEFF?(?:[ ]*${words}(?:un)?define[ \\t]+${escaped}(?:[ \\t]|$)|[^\\t#=]*:[ \\t]*${words}${escaped}[ \\t]*(?:::?:?|[?+!])?=)`,
   )
   return logicalLines(text).flatMap((line) => {
     const set = assignment.exec(line.text)
@@ -29,11 +29,18 @@ export function findMakeVariable(text: string, name: string): readonly PinMatch[
 }
 
 function assigned(text: string, {start}: Line, set: RegExpExecArray): PinMatch {
-  const [, operator] = set
-  const [from = 0, to = 0] = set.indices?.[2] ?? []
-  const match = matchOf(text, start + from, start + to)
+  const [, operator, value = ''] = set
+  const [from = 0] = set.indices?.[2] ?? []
+  const match = matchOf(text, start + from, start + from + withoutBlanks(value).length)
   if (operator !== '+=' && operator !== '!=') return match
   return {...match, unusable: `${operator} has no one value`}
+}
+
+/** By hand: a pattern for blanks at an end looks at each run of them from each of its places. */
+function withoutBlanks(value: string): string {
+  let end = value.length
+  while (end > 0 && (value[end - 1] === ' ' || value[end - 1] === '\t')) end -= 1
+  return value.slice(0, end)
 }
 
 const BLANK = /^[ \t]*(?:#.*)?$/

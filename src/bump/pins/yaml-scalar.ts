@@ -9,6 +9,7 @@ import {
   type YAMLMap,
 } from 'yaml'
 import {RelError} from '../../system/error.ts'
+import {yamlExcess} from '../../system/yaml-limits.ts'
 import {lineAt, matchOf, type PinMatch} from './pin-match.ts'
 
 /**
@@ -49,11 +50,18 @@ export function findExpressionDefault(
   })
 }
 
+/** About as many as 1 MiB of a common file has; yaml takes seconds for as much. */
+const MAX_PARTS = 400_000
+
 type Found = {readonly node: Scalar; readonly unusable: string | undefined}
 
 function scalarsAt(text: string, path: string): readonly Found[] {
   const steps = path.split(/(?<!\\)\./).map((step) => step.replaceAll('\\.', '.'))
-  const documents = parseAllDocuments(text, {uniqueKeys: false, version: '1.2'})
+  const excess = yamlExcess(text, MAX_PARTS)
+  if (excess !== undefined) throw new RelError('pin_unreadable', `the YAML has ${excess}`)
+  // pretty messages would cut the whole text again for each of a million errors
+  const options = {uniqueKeys: false, prettyErrors: false, version: '1.2'} as const
+  const documents = parseAllDocuments(text, options)
   if (!Array.isArray(documents)) return []
   return (documents as Document.Parsed[]).flatMap((document) => {
     const [broken] = document.errors

@@ -2,7 +2,7 @@ import {Flags} from '@oclif/core'
 import {BaseCommand, type Input, type Outcome} from '../../cli/base-command.ts'
 
 export default class BumpList extends BaseCommand<typeof BumpList> {
-  static override summary = 'List the items: pin, place, newest version, trust level.'
+  static override summary = 'List the items: pin, place, newest version, trust level, last audit.'
   static override flags = {
     offline: Flags.boolean({default: false, summary: 'Ask no upstream; show what is known here.'}),
   }

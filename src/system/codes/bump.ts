@@ -32,8 +32,16 @@ export const bumpCodes = {
   pin_unreadable: {
     exit: 'gate',
     title: 'the file of the pin cannot be read',
-    cause: 'The file is no UTF-8 text, or no YAML where the pin is a path in YAML.',
+    cause:
+      'The file is no UTF-8 text, or no YAML where the pin is a path in YAML, or YAML with more parts or levels than anybody writes.',
     fix: 'Repair the file, or name another one in the playbook.',
+  },
+  pattern_too_slow: {
+    exit: 'usage',
+    title: 'a pattern of a playbook takes too long',
+    cause:
+      'A regular expression of a playbook did not come to an end in three seconds. Repetitions within repetitions, such as (a+)+, take twice as long for each further character.',
+    fix: 'Write the pattern without a repetition inside of another one.',
   },
   pin_value_refused: {
     exit: 'usage',
@@ -291,6 +299,13 @@ export const bumpCodes = {
     cause:
       'change.forge.repository is another one, or the token may not read it: forges answer both alike.',
     fix: 'Check the name and the token and run it again; what was pushed already goes on with rel bump resume ITEM.',
+  },
+  forge_answer_invalid: {
+    exit: 'verification',
+    title: 'the forge answers what it should not',
+    cause:
+      'The answer is JSON, but not what GitHub and Gitea send: a proxy stands between, change.forge.api_url is no API, or the forge has another version of it.',
+    fix: 'Open change.forge.api_url in a browser, correct it, and run it again; what was pushed already goes on with rel bump resume ITEM.',
   },
   forge_repository_mismatch: {
     exit: 'unauthorised',

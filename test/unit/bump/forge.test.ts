@@ -117,6 +117,50 @@ test('GitHub: a pull request that another run opened in between is updated', () 
     assert.is(posts(fake), 2)
   }))
 
+const pull = {
+  number: 7,
+  html_url: 'https://github.com/fleet/os/pull/7',
+  user: {login: 'octo'},
+  head: {ref: BRANCH, repo: {full_name: 'fleet/os'}},
+  base: {ref: 'develop'},
+}
+const hostile: readonly [string, string | object][] = [
+  ['nothing', ''],
+  ['a page', '<html>sign in</html>'],
+  ['a map for a list', {message: 'moved'}],
+  ['a list of nothing', [null]],
+  ['a pull request without its branch', [{...pull, head: null}]],
+  ['a pull request without a base', [{...pull, base: {}}]],
+  ['a number that leads to another address', [{...pull, number: '7/../../../user'}]],
+  ['an address that runs in a browser', [{...pull, html_url: 'javascript:alert(1)'}]],
+  ['an address with control characters', [{...pull, html_url: 'https://x/\u001b[2J'}]],
+  ['a person without a name', [{...pull, user: {login: 5}}]],
+]
+for (const [name, body] of hostile)
+  test(`GitHub: ${name} as the list of pull requests is forge_answer_invalid`, () =>
+    onGitHub(async ({fake, open}) => {
+      fake.fail({kind: 'answer', method: 'GET', path: /\/pulls$/, answer: {status: 200, body}})
+      await rejectsCode(() => open().openOrUpdate(sampleEvidence()), 'forge_answer_invalid')
+      assert.is(posts(fake), 0)
+    }))
+
+for (const [name, body] of [
+  ['a list', []],
+  ['rights in words', {permissions: {push: 'yes'}}],
+] as const)
+  test(`GitHub: ${name} as the repository is forge_answer_invalid`, () =>
+    onGitHub(async ({fake, open}) => {
+      fake.fail({kind: 'answer', method: 'GET', path: /\/os$/, answer: {status: 200, body}})
+      await rejectsCode(() => open().checkAccess(), 'forge_answer_invalid')
+    }))
+
+test('GitHub: what it opened, said in another form, is forge_answer_invalid', () =>
+  onGitHub(async ({fake, open}) => {
+    const answer = {status: 201, body: {...pull, number: -1}}
+    fake.fail({kind: 'answer', method: 'POST', path: /\/pulls$/, answer})
+    await rejectsCode(() => open().openOrUpdate(sampleEvidence()), 'forge_answer_invalid')
+  }))
+
 test('GitHub: a workflow is started with its inputs', () =>
   onGitHub(async ({fake, open}) => {
     const inputs = {base_image_digest: `sha256:${'a'.repeat(64)}`, apt_snapshot: '20250301T030400Z'}

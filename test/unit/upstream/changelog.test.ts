@@ -110,7 +110,8 @@ const powerless: readonly (readonly [string, RegExp])[] = [
   ['    indented code', /^> {5}/],
   ['&lt;b&gt; &#64;octocat', /(?<!\\)&/],
   ['$\\sqrt{x}$', /(?<!\\)\$/],
-  ['merged as 8fd1c6e2ab8fd1c6e2ab8fd1c6e2ab8fd1c6e2ab', /\b[0-9a-f]{7,40}\b/],
+  ['merged as 8fd1c6e2ab8fd1c6e2ab8fd1c6e2ab8fd1c6e2ab', /(?<!`)\b[0-9a-f]{7,40}\b|\u2060/],
+  ['`8fd1c6e` and `8fd1c6e`', /(?<!`)\b[0-9a-f]{7,40}\b|(?<!\\)`(?![0-9a-f]{7}`|\\|$)/],
   [':shipit: www.evil.example mail@evil.example', /:shipit:|www\.|@\w/],
   ['\u202eexe.gpj \u200bzero\u0007', /[\u202e\u200b\u0007]/],
 ]
@@ -123,6 +124,12 @@ for (const [text, power] of powerless)
 
 test('a backslash of upstream cannot undo an escape', () => {
   assert.is(quoteUpstreamText('\\[x](y)'), '> \\\\\\[x\\]\\(y\\)')
+})
+
+test('fingerprints stay as they are, to be copied and compared', () => {
+  const id = '8FD1C6E2AB8fd1c6e2ab8fd1c6e2ab8fd1c6e2ab'
+  assert.is(quoteUpstreamText(`key ${id}, 1234567.`), `> key \`${id}\`, \`1234567\`.`)
+  assert.is(quoteUpstreamText('a'.repeat(64)), `> ${'a'.repeat(64)}`)
 })
 
 test('every line is quoted, whatever separates lines', () => {
@@ -163,7 +170,8 @@ test('whatever the text: within the limit, quoted, no mention, no HTML, no refer
       assert.ok(quoted.length <= 500)
       for (const line of quoted.split('\n')) assert.match(line, /^>|^$/)
       assert.not.match(quoted, /@\w|#\d|:\/\/\w/)
-      assert.not.match(quoted.replace(/\\\\/g, ''), /(?<!\\)[<`[]/)
+      const live = quoted.replace(/\\\\/g, '').replace(/(?<!\\)`[0-9a-f]{7,40}`/g, '')
+      assert.not.match(live, /(?<!\\)[<`[]/)
     }),
     {numRuns: 2000},
   )
