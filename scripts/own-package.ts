@@ -33,16 +33,22 @@ export async function packOwnPackage(folder: string): Promise<string> {
 
 /**
  * Installs the tarball in `folder` as npm would without its dev dependencies, by copying the
- * production dependencies of package-lock.json from this checkout: no network.
+ * production dependencies of package-lock.json from this checkout: no network. `isWanted` is asked
+ * about each path of the dependencies.
  */
-export function installOwnPackage(tarball: string, folder: string): void {
+export function installOwnPackage(
+  tarball: string,
+  folder: string,
+  isWanted: (path: string) => boolean = () => true,
+): void {
   const home = join(folder, 'node_modules', 'rel-cli')
   mkdirSync(home, {recursive: true})
   execFileSync('tar', ['xzf', tarball, '-C', home, '--strip-components=1', '--no-same-owner'])
   for (const path of productionPackages()) {
     cpSync(join(root, path), join(folder, path), {
       recursive: true,
-      filter: (from) => from === join(root, path) || basename(from) !== 'node_modules',
+      filter: (from) =>
+        from === join(root, path) || (basename(from) !== 'node_modules' && isWanted(from)),
     })
   }
   symlinkSync('node_modules/rel-cli/bin/rel', join(folder, 'rel'))

@@ -47,16 +47,23 @@ export async function showBundle(): Promise<void> {
   say(heading('5. Now somebody attacks'))
   for (const attack of treeAttacks) await attackTree(attack)
   await attackArchives()
+  say('', '  And after all that, what was signed is as it was:')
+  await run('verify app --trust trust.json', 0)
 }
 
 async function makeTree(): Promise<void> {
-  say(heading('1. A real tree: this project, built and packed, with its production dependencies'))
-  installOwnPackage(await packOwnPackage(join(folder, 'packing')), app)
+  say(heading('1. A real tree: this project, built and packed, with all it runs on'))
+  installOwnPackage(await packOwnPackage(join(folder, 'packing')), app, runs)
   symlinkSync(join(root, 'node_modules'), join(folder, 'packing/source/node_modules'))
   const files = readdirSync(app, {recursive: true, withFileTypes: true})
   const count = files.filter((entry) => entry.isFile()).length
   if (count < 1000) fail(`a tree of thousands of files, got ${count}`)
   say(`  app/ has ${count} files`)
+}
+
+/** False for what a dependency ships and no program loads: types, source maps, documents. */
+function runs(path: string): boolean {
+  return !/\.(?:map|ts|mts|cts|md)$/.test(path)
 }
 
 async function makeTrust(): Promise<void> {
@@ -75,10 +82,9 @@ async function signAndVerify(): Promise<void> {
 
 async function packAndUnpack(): Promise<void> {
   say(heading('4. One file to ship, verified while it is read'))
-  for (const format of ['tar.gz', 'tar.zst']) {
-    await run(`pack app --output app.${format}`, 0)
-    await run(`verify app.${format} --trust trust.json`, 0)
-  }
+  await run('pack app --output app.tar.gz', 0)
+  await run('verify app.tar.gz --trust trust.json', 0)
+  await run('pack app --output app.tar.zst', 0)
   await run('inspect app.tar.zst', 0)
   await run('unpack app.tar.zst -C unpacked --trust trust.json', 0)
   await run('diff app unpacked --exit-code', 0)

@@ -44,15 +44,7 @@ export async function runProgram(
   args: readonly string[],
   {cwd = '.', env = {}}: Place = {},
 ): Promise<Ended> {
-  const home = join(folder, 'home')
-  mkdirSync(home, {recursive: true})
-  const {PATH = '/usr/bin:/bin'} = process.env
-  const color = isTerminal ? {FORCE_COLOR: '1'} : {NO_COLOR: '1'}
-  const child = spawn(file, args, {
-    cwd: join(folder, cwd),
-    env: {PATH, HOME: home, REL_NODE: process.execPath, ...color, ...env},
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  const child = startProgram(file, args, {cwd, env})
   const said: Buffer[] = []
   child.stdout.on('data', (chunk: Buffer) => said.push(chunk))
   child.stderr.on('data', (chunk: Buffer) => said.push(chunk))
@@ -64,18 +56,90 @@ export async function runProgram(
   return {status, said: text.replaceAll(`${folder}/`, '').trimEnd()}
 }
 
+function startProgram(file: string, args: readonly string[], {cwd = '.', env = {}}: Place) {
+  const home = join(folder, 'home')
+  mkdirSync(home, {recursive: true})
+  const {PATH = '/usr/bin:/bin'} = process.env
+  const color = isTerminal ? {FORCE_COLOR: '1'} : {NO_COLOR: '1'}
+  return spawn(file, args, {
+    cwd: join(folder, cwd),
+    env: {PATH, HOME: home, REL_NODE: process.execPath, ...color, ...env},
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+}
+
+/** A server that runs until it is told to stop. */
+export type Server = {
+  /** What it said when it was ready. */
+  readonly welcome: string
+  /** Ends with its exit code. */
+  readonly ended: Promise<number | null>
+  stop(): Promise<void>
+}
+
+/** Shows a command that serves, with what it tells people once that matches `ready`. */
+export async function serve(words: string, ready: RegExp, place: Place = {}): Promise<Server> {
+  say('', command(`rel ${words} &`))
+  const child = startProgram(rel, words.split(' '), place)
+  const kill = () => child.kill('SIGKILL')
+  process.once('exit', kill)
+  let said = ''
+  const ended = new Promise<number | null>((resolve) => {
+    child.once('close', (code) => {
+      process.off('exit', kill)
+      resolve(code)
+    })
+  })
+  const isReady = new Promise<true>((resolve) => {
+    child.stderr.on('data', (chunk: Buffer) => {
+      said += chunk
+      if (ready.test(said)) resolve(true)
+    })
+  })
+  child.stdout.resume()
+  if ((await Promise.race([isReady, ended])) !== true) fail(`a panel that listens: ${said}`)
+  // its log, one JSON object a line, goes to the same stream
+  const lines = said.replaceAll(`${folder}/`, '').split('\n')
+  const welcome = lines.filter((line) => !line.startsWith('{')).join('\n')
+  say(indented(welcome))
+  const stop = async () => {
+    child.kill('SIGTERM')
+    const code = await ended
+    if (code !== 0) fail(`the panel to stop with 0, got ${code}: ${said}`)
+  }
+  return {welcome, ended, stop}
+}
+
+/** A command of rel that runs already and is shown when its turn comes. */
+export type Begun = {readonly words: string; readonly ended: Promise<Ended>}
+
+/** Starts a slow command before the story comes to it. */
+export function begin(words: string, place?: Place): Begun {
+  return {words, ended: runProgram(rel, words.split(' '), place)}
+}
+
 /** Shows a command of rel with its output; it must end as announced. */
-export async function run(words: string, exit: number, place?: Place): Promise<string> {
+export function run(words: string, exit: number, place?: Place): Promise<string> {
+  return show(begin(words, place), exit)
+}
+
+/** The same of a command that was started before. */
+export async function show({words, ended}: Begun, exit: number): Promise<string> {
   say('', command(`rel ${words}`))
-  const {status, said} = await runProgram(rel, words.split(' '), place)
+  const {status, said} = await ended
   say(indented(shortened(said)))
   if (status !== exit) fail(`exit ${exit}, got ${status}`)
   return said
 }
 
 /** Shows a command that must refuse with this code, this exit code and a fix. */
-export async function runRefused(words: string, code: ErrorCode, place?: Place): Promise<void> {
-  const said = await run(words, exitCodeOf(code), place)
+export function runRefused(words: string, code: ErrorCode, place?: Place): Promise<void> {
+  return showRefused(begin(words, place), code)
+}
+
+/** The same of a command that was started before. */
+export async function showRefused(begun: Begun, code: ErrorCode): Promise<void> {
+  const said = await show(begun, exitCodeOf(code))
   if (!said.includes(` ${code}: `) || !said.includes('Fix: ')) fail(`the code ${code} and a fix`)
 }
 
@@ -86,9 +150,11 @@ function shortened(said: string): string {
   })
 }
 
-export async function quietly(words: string): Promise<void> {
-  const {status, said} = await runProgram(rel, words.split(' '))
+/** A command that the story takes for granted; returns what it printed. */
+export async function quietly(words: string, place?: Place): Promise<string> {
+  const {status, said} = await runProgram(rel, words.split(' '), place)
   if (status !== 0) fail(`rel ${words} to work: ${said}`)
+  return said
 }
 
 export function fail(wanted: string): never {
