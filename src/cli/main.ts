@@ -4,7 +4,14 @@ import {type Request, readRequest, refusesColor, wantsJson} from './argv.ts'
 import {type CommandTree, pluginCommands} from './command-tree.ts'
 import {failureOf} from './failure.ts'
 import {drained, guardStreams, installGuards, markFinished} from './guards.ts'
-import {type Mode, printDocument, printFailure, printLines, successDocument} from './output.ts'
+import {
+  beginOutput,
+  type Mode,
+  printDocument,
+  printFailure,
+  printLines,
+  successDocument,
+} from './output.ts'
 
 /** How a command is run: without oclif's discovery, or through all of it (tests compare the two). */
 export type Path = 'quick' | 'full'
@@ -14,6 +21,7 @@ export type Path = 'quick' | 'full'
  * Every outcome prints once; nothing leaves with 0 that was not finished.
  */
 export function main(argv: readonly string[], tree: CommandTree, path: Path = 'quick'): void {
+  beginOutput()
   const mode = modeOf(argv)
   const ids = new Set([...tree.ids, ...pluginCommands])
   const request = readRequest(argv, ids)

@@ -71,7 +71,12 @@ function failureDocument(
 
 let documents = 0
 
-/** Prints the document; a second one in the same process is dropped, so that stdout stays one. */
+/** A run begins: it may print one document. */
+export function beginOutput(): void {
+  documents = 0
+}
+
+/** Prints the document; a second one in the same run is dropped, so that stdout stays one. */
 export function printDocument(document: Document): void {
   if (documents > 0) return
   documents += 1
