@@ -9,6 +9,7 @@ export default class ReleaseReconcile extends BaseCommand<typeof ReleaseReconcil
   static override flags = statusFlags
   static override examples = [
     '<%= config.bin %> release reconcile dist --panel https://releases.example.com --github acme/agent --exit-code',
+    '<%= config.bin %> release reconcile dist/release.json --panel https://releases.example.com',
   ]
 
   protected async perform({args, flags}: Input<typeof ReleaseReconcile>): Promise<Outcome> {

@@ -9,6 +9,7 @@ export default class ReleaseStatus extends BaseCommand<typeof ReleaseStatus> {
   static override flags = statusFlags
   static override examples = [
     '<%= config.bin %> release status dist --panel https://releases.example.com --github acme/agent',
+    '<%= config.bin %> release status dist/release.json --panel https://releases.example.com --exit-code',
   ]
 
   protected async perform({args, flags}: Input<typeof ReleaseStatus>): Promise<Outcome> {
