@@ -117,8 +117,8 @@ test('everything can be read with JavaScript off', async (world) => {
   assert.match(await seen(page), /Recalled:[\s\S]*Install 1\.4\.1 instead/)
 
   await page.goto('/products/agent/sizes')
-  assert.is(await page.locator('svg circle').count(), 2)
-  assert.is(await page.locator('svg rect.recalled').count(), 1)
+  assert.is(await page.locator('svg.wide circle').count(), 2)
+  assert.is(await page.locator('svg.wide rect.recalled').count(), 1)
   assert.match(await seen(page), /1\.4\.2\s+2026-01-01 00:00\s+published\s+6\.6 KiB\s+−2\.9 %/)
 
   await page.goto(`/licenses/${world.acme}`)
@@ -129,7 +129,7 @@ test('everything can be read with JavaScript off', async (world) => {
 
   await page.goto('/audit')
   assert.match(await seen(page), /chain verified: \d+ rows[\s\S]*session\.begun/)
-  assert.is((await page.locator('tbody tr').count()) > 20, true)
+  assert.ok((await page.locator('tbody tr').count()) > 15)
   await done(watched, world)
 })
 

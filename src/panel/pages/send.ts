@@ -20,10 +20,14 @@ export function send(reply: FastifyReply, page: Page): FastifyReply {
 
 /** A refusal as a person reads it, with its permanent code. */
 export function problemMain({title, detail, hint, code, request_id: id}: Problem): Html {
-  return html`<h1>${title.charAt(0).toUpperCase()}${title.slice(1)}</h1>
-<p>${detail}</p><p>${hint}</p>
+  return html`<h1>${capital(title)}</h1>
+<p>${capital(detail)}.</p><p>${hint}</p>
 <p class="quiet">Code <code>${code}</code>, request <code>${id}</code></p>
 <p class="actions"><a class="button" href="/">Products</a></p>`
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1)
 }
 
 /** How commands on a page reach the panel. The Host header is the browser's own, yet not trusted. */
