@@ -87,8 +87,14 @@ export function uploadRoutes(app: PanelApp, panel: Panel, metrics: Metrics): voi
         created: now,
         expires,
       }
-      await uploads.create({id, size})
-      await store.addUpload(upload)
+      const {openUploads, openUploadBytes} = config.limits
+      await store.addUpload(upload, {count: openUploads, bytes: openUploadBytes})
+      try {
+        await uploads.create({id, size})
+      } catch (error) {
+        await store.removeUpload(id)
+        throw error
+      }
       return reply
         .code(201)
         .headers({location: `/v1/uploads/${id}`, 'upload-offset': '0', ...stateHeaders(upload)})

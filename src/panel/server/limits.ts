@@ -14,6 +14,8 @@ export const defaultLimits: PanelLimits = {
   perAddress: {perSec: 2000, burst: 10_000}, // a fleet behind one address
   uploadBytes: 2 ** 31 - 1, // as large as an artifact may be
   uploadSecs: 24 * 3600,
+  openUploads: 1000, // as many as a release has artifacts
+  openUploadBytes: 64 * 2 ** 30, // of a stolen token; the free space is watched besides
 }
 
 /** Buckets that are remembered; the oldest are forgotten first. */
