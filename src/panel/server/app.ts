@@ -128,7 +128,7 @@ export function panelApp(panel: Panel): PanelApp {
       panel.log({
         level: 'error',
         event: 'request.failed',
-        fields: {...fields, ...actor, trace: traceOf(refusal)},
+        fields: {...fields, ...actor, detail: refusal.message, trace: traceOf(refusal)},
       })
     else panel.log({level: 'info', event: 'request.refused', fields: {...fields, ...actor}})
     return problem
