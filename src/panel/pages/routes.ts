@@ -7,7 +7,7 @@ import {exact, productParams, releaseParams, versionText} from '../admin/fields.
 import {productOf, storedRelease} from '../admin/publish-release.ts'
 import type {Panel} from '../panel.ts'
 import type {PanelApp} from '../server/app.ts'
-import {Buckets} from '../server/limits.ts'
+import {Buckets, networkOf} from '../server/limits.ts'
 import type {Problem} from '../server/problem.ts'
 import {checkProduct, checkVerb} from '../server/token.ts'
 import {type StoredRelease, type VerbName, verbNames} from '../store/store.ts'
@@ -161,7 +161,7 @@ function signInRoutes(app: PanelApp, panel: Panel, sessions: Sessions): void {
     '/sign-in',
     {schema: {...hidden, body: exact({csrf: typed, next: Type.Optional(typed), token: typed})}},
     async (request, reply) => {
-      checkRate(attempts, request.ip)
+      checkRate(attempts, networkOf(request.ip))
       const {csrf, token} = request.body
       const next = nextOf(request.body.next)
       await sessions.checkFormToken(request, csrf)

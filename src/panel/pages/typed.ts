@@ -44,7 +44,9 @@ export function reasonFlaw(text: string): string | undefined {
 
 function proseFlaw(text: string): string | undefined {
   if (text.length > MAX_PROSE) return `At most ${MAX_PROSE} characters.`
-  return /[\u0000-\u001f\u007f]/.test(text) ? 'Control characters cannot be kept.' : undefined
+  return /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/.test(text)
+    ? 'Control characters cannot be kept.'
+    : undefined
 }
 
 function isVersion(text: string): boolean {
