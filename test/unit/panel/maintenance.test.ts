@@ -164,6 +164,15 @@ const tampered: readonly [string, string, (tested: TestPanel, sha256: string) =>
   ['a lost blob', 'blob_missing', (tested, sha256) => rmSync(pathOf(tested, sha256))],
   ['an audit row', 'audit_chain_broken', sql('audit_update', `update audit set actor = 'nobody'`)],
   [
+    'the end of the audit log cut off',
+    'audit_chain_broken',
+    sql(
+      'audit_delete',
+      `delete from audit where position >=
+       (select max(position) from audit where event = 'release.published')`,
+    ),
+  ],
+  [
     'the last leaf dropped',
     'log_inconsistent',
     sql('log_leaves_delete', 'delete from log_leaves where position = 1'),
