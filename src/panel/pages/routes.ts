@@ -282,14 +282,15 @@ function releaseRoutes(app: PanelApp, panel: Panel): void {
   app.get(
     url,
     {config: seen, schema: {...hidden, params: releaseParams}},
-    async ({params, session}, reply) => {
+    async (request, reply) => {
+      const {params, session} = request
       const product = await productOf(panel, params.product)
       const stored = await storedRelease(panel, params.product, params.version)
       return send(reply, {
         title: stored.version,
         session,
         trail: [productsLink, productLink(session, product.name)],
-        main: await releaseMain(panel, session, product, stored),
+        main: await releaseMain(panel, session, product, stored, addressOf(panel, request)),
       })
     },
   )

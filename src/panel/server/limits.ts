@@ -66,9 +66,10 @@ export class Buckets {
 
 /**
  * Whose bucket an address shares: of IPv6 its /64, which is what one customer gets and may number
- * through; of IPv4 the address.
+ * through; of IPv4 the address. Connections without one, or that are gone already, share a name.
  */
-export function networkOf(address: string): string {
+export function networkOf(address: string | undefined): string {
+  if (address === undefined) return 'none'
   if (!address.includes(':') || address.includes('.')) return address
   const [head = '', tail] = address.split('%', 1)[0]?.split('::') ?? []
   const [first, last] = [head, tail ?? ''].map((part) =>

@@ -93,6 +93,7 @@ test('one customer of IPv6 is one address', () => {
   assert.is(networkOf('2001:db8::1'), networkOf('2001:db8:0:0:1::'))
   assert.is.not(networkOf('2001:db8::1'), networkOf('2001:db8:0:1::1'))
   assert.is(networkOf('192.0.2.1'), '192.0.2.1')
+  assert.is(networkOf(undefined), 'none')
   assert.is.not(networkOf('::ffff:192.0.2.1'), networkOf('::ffff:192.0.2.2'))
 })
 
@@ -166,6 +167,20 @@ test('no proxy may keep what tokens are answered with', async () => {
         'no-store',
         path,
       )
+  })
+})
+
+test('what people wrote cannot move a cursor or turn text around', async () => {
+  await withPanel({}, async (panel) => {
+    const file = await signed({})
+    await wanted(201, panel.ask('POST', '/v1/licenses', {body: {file}}))
+    const path = `/v1/licenses/${license.id}/freeze`
+    for (const hostile of ['\u0007', '\u009b2J', '\u2028', '\u202egnp.exe', '\u2066x'])
+      assert.is(
+        (await panel.ask('POST', path, {body: {reason: `a${hostile}`}})).json.code,
+        'request_invalid',
+      )
+    await wanted(200, panel.ask('POST', path, {body: {reason: 'Schlüssel verloren 🔑'}}))
   })
 })
 
