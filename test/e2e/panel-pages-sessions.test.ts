@@ -1,4 +1,5 @@
-import {spawnSync} from 'node:child_process'
+import {spawn, spawnSync} from 'node:child_process'
+import {once} from 'node:events'
 import {writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {DatabaseSync} from 'node:sqlite'
@@ -11,6 +12,7 @@ import {
   addProduct,
   agentSlot,
   makeRelease,
+  panelAnchor,
   publish,
   type StartOptions,
   startPanel,
@@ -511,9 +513,35 @@ if (needs('openssl', 'sha256sum'))
     assert.is(manifest.text, world.release.text)
   })
 
+if (needs('curl'))
+  test('the commands of an empty panel make its first product', async (world) => {
+    const panel = await started(world, {products: {}})
+    const {text} = await (await person({...world, panel})).get('/')
+    const [, commands = ''] = /<pre>([^<]+)<\/pre>/.exec(text) ?? []
+    const folder = temporaryFolder('rel first ')
+    writeFileSync(join(folder, 'admin-token'), `${panel.adminToken}\n`)
+    writeFileSync(join(folder, 'trust.json'), await panelAnchor())
+    const {status, stderr} = await runScript(plain(commands), folder)
+    assert.is(status, 0, stderr)
+    const product = await panel.panel.store.product('agent')
+    assert.equal(product?.matrix.required, [agentSlot])
+    assert.is(product?.anchor, (await panelAnchor()).toString())
+  })
+
 function plain(text: string): string {
   const characters: Record<string, string> = {amp: '&', lt: '<', gt: '>', quot: '"', '#39': "'"}
   return text.replace(/&(#?\w+);/g, (whole, name: string) => characters[name] ?? whole)
+}
+
+/** Beside the panel, which answers in this process. */
+async function runScript(text: string, cwd: string): Promise<{status: number; stderr: string}> {
+  const child = spawn('sh', ['-e', '-c', text], {cwd, stdio: ['ignore', 'ignore', 'pipe']})
+  let stderr = ''
+  child.stderr.on('data', (piece) => {
+    stderr += String(piece)
+  })
+  const [status] = (await once(child, 'close')) as [number]
+  return {status, stderr}
 }
 
 test.run()

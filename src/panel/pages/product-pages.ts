@@ -154,13 +154,16 @@ async function channels({store}: Panel, {name}: Product): Promise<Html> {
 }
 
 function noReleases(product: string, address: string): Html {
-  return html`<div class="empty"><p>There is no release yet. Sign a manifest of the built files, then draft it; the answer lists what is to be uploaded:</p>
+  return html`<div class="empty"><p>There is no release yet. Sign a manifest of the built files, then publish them:</p>
 ${command(
-  'draft a release',
-  `rel release manifest dist --product ${product} --version 1.0.0 --key release
-curl -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
-  ${address}/v1/products/${product}/releases --data-binary @release.json`,
+  'publish a release',
+  `rel release manifest dist --product ${product} --version 1.0.0 --key release\n${publishing(address)}`,
 )}</div>`
+}
+
+/** The command that sends what is missing and publishes; it may be run again. */
+export function publishing(address: string): string {
+  return `REL_PANEL_TOKEN=$(cat token) rel publish dist --panel ${address}`
 }
 
 async function releaseList(panel: Panel, product: Product, page: ReleasePage): Promise<Html> {
