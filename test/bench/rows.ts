@@ -2,25 +2,41 @@ import {statSync} from 'node:fs'
 import {join} from 'node:path'
 import type {Fixture} from './fixtures.ts'
 import {type Cost, measure, type Pairs, type Subject, shell} from './measure.ts'
+import {panelRows} from './panel-rows.ts'
 
-export type Group = 'start' | 'sign' | 'verify' | 'pack' | 'unpack' | 'peers' | 'ed25519' | 'boot'
+export type Group =
+  | 'start'
+  | 'sign'
+  | 'verify'
+  | 'pack'
+  | 'unpack'
+  | 'peers'
+  | 'ed25519'
+  | 'boot'
+  | 'panel'
 
 /** One goal, and how it is measured. */
 export type Row = {
   readonly group: Group
   readonly title: string
   readonly goal: number
-  /** Ratios of medians of pairs, our own peak in MiB, seconds more on the clock, or a figure of its own. */
-  readonly unit: 'wall' | 'CPU' | 'MiB' | 'secs more' | 'size' | 'rate'
-  /** For 'rate' more is better; for all others less. */
+  /**
+   * Ratios of medians of pairs, our own peak in MiB, what ours takes more (seconds on the clock,
+   * MiB of peak), a figure of its own, or a count. For 'rate' more is better; for all others less.
+   */
+  readonly unit: 'wall' | 'CPU' | 'MiB' | 'secs more' | 'MiB more' | 'size' | 'rate' | Count
   readonly needs: readonly Fixture[]
   readonly programs: readonly string[]
+  /** 0 for what measures itself: `figure` alone is run. */
   readonly rounds: number
   readonly ours: Subject
   readonly theirs: Subject
   /** A figure that is no time: computed after both have run once. */
   readonly figure?: (folder: string) => number
 }
+
+/** Things that are counted or measured once, of themselves. */
+export type Count = 'API calls' | 'bytes' | 'errors' | 'descriptors' | 'ms' | '%'
 
 export type Measured = {readonly row: Row; readonly value: number; readonly pairs?: Pairs}
 
@@ -428,7 +444,7 @@ function bootRows(): Row[] {
   ]
 }
 
-/** Every goal that belongs to signing, verifying and booting, in the order in which they are measured. */
+/** Every goal that belongs to signing, verifying, booting and the panel, in the order in which they are measured. */
 export function allRows(): Row[] {
   return [
     ...startRows(),
@@ -440,11 +456,12 @@ export function allRows(): Row[] {
     ...peerRows(),
     ...ed25519Rows(),
     ...bootRows(),
+    ...panelRows(),
   ]
 }
 
 /** Wall, CPU or peak of one run, in the unit of a row. */
 export function inUnit(unit: Row['unit']): (cost: Cost) => number {
   if (unit === 'CPU') return (cost) => cost.cpuSecs
-  return unit === 'MiB' ? (cost) => cost.peakMib : (cost) => cost.wallSecs
+  return unit === 'MiB' || unit === 'MiB more' ? (cost) => cost.peakMib : (cost) => cost.wallSecs
 }

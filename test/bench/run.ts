@@ -1,5 +1,5 @@
-import {mkdtempSync, rmSync, writeFileSync} from 'node:fs'
-import {tmpdir} from 'node:os'
+import {existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs'
+import {loadavg, tmpdir} from 'node:os'
 import {join} from 'node:path'
 import {parseArgs} from 'node:util'
 import {setUpDebian, setupLine} from '../../scripts/setup-debian.ts'
@@ -12,9 +12,10 @@ import {allRows, inUnit, type Measured, type Row} from './rows.ts'
 /**
  * Measures every goal of docs/benchmarks.md against the stock tools, in pairs of one run.
  *
- *     npm run bench [-- --only start,sign,verify,pack,unpack,peers,ed25519,boot] [--quick] [--write]
+ *     npm run bench [-- --only start,sign,verify,pack,unpack,peers,ed25519,boot,panel] [--quick] [--write]
  *
- * --quick takes small data: it tries the bench, its figures mean nothing. --write keeps the table.
+ * --quick takes small data: it tries the bench, its figures mean nothing. --write keeps the table;
+ * with --only, the other rows stay as they are.
  * Needs up to 6 GB in the temporary directory, and a machine that does nothing else.
  */
 async function main(): Promise<void> {
@@ -29,13 +30,14 @@ async function main(): Promise<void> {
   const rows = allRows().filter(({group}) => groups === undefined || groups.includes(group))
   if (rows.length === 0) throw new Error(`no rows are called ${values.only}`)
   print(setupLine(setUpDebian(join(import.meta.dirname, 'debian-packages.txt'))))
+  const load = loadavg()[0] ?? 0
   const folder = mkdtempSync(join(tmpdir(), 'rel-bench-'))
   process.on('exit', () => rmSync(folder, {recursive: true, force: true}))
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
   const fixtures = new Fixtures(folder, values.quick ? quickSizes : fullSizes)
   const {results, unmeasured} = await measureRows(rows, fixtures, values.quick)
   summarise(results, unmeasured)
-  if (values.write) writePage(results, unmeasured)
+  if (values.write) writePage(results, unmeasured, groups !== undefined, load)
   process.exitCode = unmeasured.length === 0 ? 0 : 1
 }
 
@@ -67,13 +69,15 @@ async function measureRows(
 
 /** Rows that look at the same pair from another side share its runs. */
 function measureRow(row: Row, folder: string, rounds: number, known: Map<string, Pairs>): Measured {
-  if (row.unit === 'rate') return {row, value: row.figure?.(folder) ?? Number.NaN}
+  const isCounted = row.unit === 'rate' || row.unit === 'API calls' || row.unit === 'bytes'
+  if (isCounted || row.rounds === 0) return {row, value: row.figure?.(folder) ?? Number.NaN}
   const name = `${row.ours.command}\n${row.theirs.command}`
   const pairs = known.get(name) ?? measurePairs(row.ours, row.theirs, rounds, folder)
   known.set(name, pairs)
   if (row.figure !== undefined) return {row, value: row.figure(folder)}
   if (row.unit === 'MiB') return {row, value: median(pairs.ours.map(inUnit('MiB')))}
-  if (row.unit === 'secs more') return {row, value: medianDifference(pairs, inUnit('wall')), pairs}
+  if (row.unit === 'secs more' || row.unit === 'MiB more')
+    return {row, value: medianDifference(pairs, inUnit(row.unit)), pairs}
   return {row, value: medianRatio(pairs, inUnit(row.unit)), pairs}
 }
 
@@ -84,15 +88,20 @@ function summarise(results: readonly Measured[], unmeasured: readonly Unmeasured
   if (unmeasured.length > 0) print(`${unmeasured.length} rows could not be measured`)
 }
 
-function writePage(results: readonly Measured[], unmeasured: readonly Unmeasured[]): void {
-  const words = process.argv.slice(2).join(' ')
+function writePage(
+  results: readonly Measured[],
+  unmeasured: readonly Unmeasured[],
+  isPartial: boolean,
+  load: number,
+): void {
   const facts = {
-    machine: machineFacts(),
-    command: `npm run bench -- ${words}`,
+    machine: `${machineFacts()}, load average ${load.toFixed(1)} before`,
+    command: ['npm run bench --', ...process.argv.slice(2)].join(' '),
     date: new Date().toISOString().slice(0, 10),
   }
   const path = join(import.meta.dirname, '../../docs/benchmarks.md')
-  writeFileSync(path, benchmarksPage(results, unmeasured, facts))
+  const page = existsSync(path) && isPartial ? readFileSync(path, 'utf8') : undefined
+  writeFileSync(path, benchmarksPage({results, unmeasured, facts, rows: allRows(), page}))
   print('wrote docs/benchmarks.md')
 }
 
