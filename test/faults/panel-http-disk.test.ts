@@ -17,6 +17,7 @@ import {
   type TestPanel,
   wanted,
 } from '../support/panel.ts'
+import {rejectsCode} from '../support/rejects.ts'
 import {temporaryFolder} from '../support/tmp.ts'
 
 const SIZE = 1_000_000
@@ -46,8 +47,9 @@ type Step = {readonly name: string; readonly ask: () => Promise<Answer>}
 const releases = '/v1/products/agent/releases'
 const tus = {'tus-resumable': '1.0.0'}
 
-/** What a pipeline does, one request at a time. */
-async function stepsOf(panel: TestPanel): Promise<readonly Step[]> {
+/** What a pipeline does, one request at a time, of the panel that runs then. */
+async function stepsOf(running: () => TestPanel): Promise<readonly Step[]> {
+  const panel: Pick<TestPanel, 'ask'> = {ask: (...request) => running().ask(...request)}
   const release = await makeRelease({version: '2.0.0', size: SIZE})
   const [bytes = Buffer.alloc(0)] = release.bytes.values()
   const metadata = `sha256 ${Buffer.from(sha256Hex(bytes)).toString('base64')}`
@@ -101,7 +103,7 @@ async function fullAtEveryStep(folder: string): Promise<void> {
       return (manifest.release as {version: string} | undefined)?.version
     }
     const refusals: string[] = []
-    for (const step of await stepsOf(panel)) {
+    for (const step of await stepsOf(() => panel)) {
       const before = await shown()
       fill(filler)
       const refused = await step.ask()
@@ -129,10 +131,45 @@ async function fullAtEveryStep(folder: string): Promise<void> {
   }
 }
 
+/** Machines mount a damaged disk read-only when they start again. */
+async function readOnlyBeforeEveryStep(folder: string): Promise<void> {
+  const data = join(folder, 'data')
+  let panel = await startPanel({data})
+  await publish(panel, await makeRelease({version: '1.0.0'}))
+  for (const {name, ask} of await stepsOf(() => panel)) {
+    await panel.stop()
+    assert.is(spawnSync('mount', ['-o', 'remount,ro', folder]).status, 0)
+    try {
+      await rejectsCode(() => startPanel({data, products: {}}), 'store_read_only')
+    } finally {
+      spawnSync('mount', ['-o', 'remount,rw', folder])
+    }
+    panel = await startPanel({data, products: {}})
+    await sound(panel, name)
+    const {status, bytes} = await ask()
+    assert.ok(status < 300, `${name}: ${status} ${bytes}`)
+  }
+  const states = ['1.0.0', '2.0.0'].map((version) => panel.panel.store.release('agent', version))
+  assert.equal(
+    (await Promise.all(states)).map((release) => release?.state),
+    ['recalled', 'published'],
+  )
+  await sound(panel, 'the end')
+  await panel.stop()
+}
+
 const disk = tinyDisk()
 if (needsThat('a full disk', disk !== undefined, 'mounting a tmpfs is not allowed here') && disk) {
   test('a disk that is full at any request of a publication: 507, nothing lost, and it goes on', () =>
     fullAtEveryStep(disk))
+  test('a disk that is read-only before any of them: the panel says so, and goes on afterwards', async () => {
+    const folder = tinyDisk() ?? ''
+    try {
+      await readOnlyBeforeEveryStep(folder)
+    } finally {
+      spawnSync('umount', ['--lazy', folder])
+    }
+  })
   test.after(() => {
     spawnSync('umount', ['--lazy', disk])
   })
