@@ -1,4 +1,4 @@
-import {rmSync, symlinkSync} from 'node:fs'
+import {chmodSync, readFileSync, rmSync, symlinkSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {setFlagsFromString} from 'node:v8'
 import {runInNewContext} from 'node:vm'
@@ -23,6 +23,7 @@ import {
   type StartOptions,
   startPanel,
   type TestPanel,
+  upload,
   wanted,
 } from '../../support/panel.ts'
 
@@ -167,6 +168,30 @@ test('no proxy may keep what tokens are answered with', async () => {
         'no-store',
         path,
       )
+  })
+})
+
+test('bytes that were swapped on the disk are sent again by who publishes', async () => {
+  await withPanel({}, async (panel) => {
+    const release = await makeRelease({version: '1.0.0'})
+    await draft(panel, release)
+    const [artifact] = release.file.release.artifacts
+    const [content] = release.bytes.values()
+    assert.ok(artifact && content)
+    const path = join(panel.data, 'blobs', panel.panel.blobs.localPath?.(artifact.sha256) ?? '')
+    chmodSync(path, 0o600)
+    writeFileSync(path, Buffer.alloc(content.length))
+    assert.is((await flip(panel, release)).json.code, 'release_incomplete')
+    assert.is((await panel.ask('HEAD', `/v1/blobs/${artifact.sha256}`)).status, 404)
+    const {json} = await panel.ask('GET', '/v1/products/agent/releases/1.0.0')
+    assert.equal(
+      (json.missing as {reason: string}[]).map(({reason}) => reason),
+      ['not_uploaded'],
+    )
+    await wanted(204, upload(panel, content))
+    await wanted(200, panel.ask('HEAD', `/v1/blobs/${artifact.sha256}`))
+    await wanted(200, flip(panel, release))
+    assert.equal(readFileSync(path), content)
   })
 })
 
