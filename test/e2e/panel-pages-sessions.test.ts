@@ -403,6 +403,14 @@ test('refusals are pages, with their code and the headers of every page', async 
     assert.is(headers.get('x-content-type-options'), 'nosniff')
     assert.is(headers.get('x-frame-options'), 'DENY')
   }
+  const html = {accept: 'text/html,application/xhtml+xml,*/*;q=0.8'}
+  for (const path of ['/products/agent/', '/nowhere', '/v2/%3Cscript%3E']) {
+    const lost = await stranger.get(path, html)
+    refused(lost, 404, 'route_unknown')
+    assert.match(lost.headers.get('content-security-policy') ?? '', /^default-src 'none'/)
+    const program = await stranger.get(path)
+    assert.is(program.headers.get('content-type'), 'application/problem+json')
+  }
   const {text} = await stranger.get('/sign-in')
   for (const [, path = ''] of text.matchAll(/(?:href|src)="(\/assets\/[^"]+)"/g)) {
     const asset = await stranger.get(path)
