@@ -66,6 +66,10 @@ export type PanelLimits = {
   readonly uploadBytes: number
   /** Seconds that an unfinished upload is kept. */
   readonly uploadSecs: number
+  /** Unfinished uploads of one token. */
+  readonly openUploads: number
+  /** Bytes announced by them together. */
+  readonly openUploadBytes: number
 }
 
 /** A token bucket: `burst` at once, refilled at `perSec`. */

@@ -107,6 +107,10 @@ function goal({unit, goal: wanted}: Row): string {
     case 'MiB more':
     case 'API calls':
     case 'bytes':
+    case 'errors':
+    case 'descriptors':
+    case 'ms':
+    case '%':
       return `at most ${wanted} ${unit}`
     case 'secs more':
       return `at most ${wanted} s more`
@@ -119,7 +123,8 @@ function goal({unit, goal: wanted}: Row): string {
 
 function figure({row, value, pairs}: Measured): string {
   const {unit} = row
-  if (unit === 'MiB' || unit === 'API calls' || unit === 'bytes')
+  if (unit === 'ms' || unit === '%') return `${value.toFixed(1)} ${unit}`
+  if (['MiB', 'API calls', 'bytes', 'errors', 'descriptors'].includes(unit))
     return `${value.toFixed(0)} ${unit}`
   if (unit === 'MiB more') return `${value.toFixed(0)} MiB${ofPairs(row, pairs)}`
   if (unit === 'secs more') return `${value.toFixed(2)} s${ofPairs(row, pairs)}`

@@ -3,6 +3,7 @@ import {join} from 'node:path'
 import {bumpRows} from './bump-rows.ts'
 import type {Fixture} from './fixtures.ts'
 import {type Cost, measure, type Pairs, type Subject, shell} from './measure.ts'
+import {panelRows} from './panel-rows.ts'
 
 export type Group =
   | 'start'
@@ -14,6 +15,7 @@ export type Group =
   | 'ed25519'
   | 'boot'
   | 'bump'
+  | 'panel'
 
 /** One goal, and how it is measured. */
 export type Row = {
@@ -27,6 +29,7 @@ export type Row = {
   readonly unit: 'wall' | 'CPU' | 'MiB' | 'secs more' | 'MiB more' | 'size' | 'rate' | Count
   readonly needs: readonly Fixture[]
   readonly programs: readonly string[]
+  /** 0 for what measures itself: `figure` alone is run. */
   readonly rounds: number
   readonly ours: Subject
   readonly theirs: Subject
@@ -34,8 +37,8 @@ export type Row = {
   readonly figure?: (folder: string) => number
 }
 
-/** Things that are counted once, not timed. */
-export type Count = 'API calls' | 'bytes'
+/** Things that are counted or measured once, of themselves. */
+export type Count = 'API calls' | 'bytes' | 'errors' | 'descriptors' | 'ms' | '%'
 
 export type Measured = {readonly row: Row; readonly value: number; readonly pairs?: Pairs}
 
@@ -443,7 +446,7 @@ function bootRows(): Row[] {
   ]
 }
 
-/** Every goal that belongs to signing, verifying, booting and bumping, in the order in which they are measured. */
+/** Every goal that belongs to signing, verifying, booting, bumping and the panel, in the order in which they are measured. */
 export function allRows(): Row[] {
   return [
     ...startRows(),
@@ -456,6 +459,7 @@ export function allRows(): Row[] {
     ...ed25519Rows(),
     ...bootRows(),
     ...bumpRows(),
+    ...panelRows(),
   ]
 }
 

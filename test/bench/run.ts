@@ -12,7 +12,7 @@ import {allRows, inUnit, type Measured, type Row} from './rows.ts'
 /**
  * Measures every goal of docs/benchmarks.md against the stock tools, in pairs of one run.
  *
- *     npm run bench [-- --only start,sign,verify,pack,unpack,peers,ed25519,boot,bump] [--quick] [--write]
+ *     npm run bench [-- --only start,sign,verify,pack,unpack,peers,ed25519,boot,bump,panel] [--quick] [--write]
  *
  * --quick takes small data: it tries the bench, its figures mean nothing. --write keeps the table;
  * with --only, the other rows stay as they are.
@@ -70,7 +70,7 @@ async function measureRows(
 /** Rows that look at the same pair from another side share its runs. */
 function measureRow(row: Row, folder: string, rounds: number, known: Map<string, Pairs>): Measured {
   const isCounted = row.unit === 'rate' || row.unit === 'API calls' || row.unit === 'bytes'
-  if (isCounted) return {row, value: row.figure?.(folder) ?? Number.NaN}
+  if (isCounted || row.rounds === 0) return {row, value: row.figure?.(folder) ?? Number.NaN}
   const name = `${row.ours.command}\n${row.theirs.command}`
   const pairs = known.get(name) ?? measurePairs(row.ours, row.theirs, rounds, folder)
   known.set(name, pairs)

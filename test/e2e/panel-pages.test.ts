@@ -21,7 +21,7 @@ const slots = [
   {component: 'agent', os: 'linux', arch: 'amd64'},
   {component: 'agent', os: 'linux', arch: 'arm64'},
 ]
-const hostile = `"><script>alert('x')</script><img src=x onerror=alert(1)>'&\u202e`
+const hostile = `"><script>alert('x')</script><img src=x onerror=alert(1)>'&`
 
 type World = {panel: TestPanel; browser: Browser; acme: string; mallory: string}
 
@@ -37,8 +37,9 @@ test.before(async (world) => {
     ['1.5.0-beta.1', 4000],
   ] as const)
     await publish(panel, await makeRelease({version, slots, size}))
-  const recall = {reason: hostile, advisory: hostile, replacement: '1.4.1'}
-  await wanted(200, panel.ask('POST', '/v1/products/agent/releases/1.4.0/recall', {body: recall}))
+  // the API refuses what reorders text; a store of before may hold it
+  const recall = {reason: `${hostile}\u202e`, advisory: hostile, replacement: '1.4.1'}
+  await panel.panel.store.recall('agent', '1.4.0', recall, {id: 'test'})
   const draft = await makeRelease({version: '1.6.0', slots})
   await wanted(201, panel.ask('POST', '/v1/products/agent/releases', {body: draft.text}))
   world.acme = await license(panel, 'Acme GmbH', 'stable')
@@ -117,8 +118,8 @@ test('everything can be read with JavaScript off', async (world) => {
   assert.match(await seen(page), /Recalled:[\s\S]*Install 1\.4\.1 instead/)
 
   await page.goto('/products/agent/sizes')
-  assert.is(await page.locator('svg circle').count(), 2)
-  assert.is(await page.locator('svg rect.recalled').count(), 1)
+  assert.is(await page.locator('svg.wide circle').count(), 2)
+  assert.is(await page.locator('svg.wide rect.recalled').count(), 1)
   assert.match(await seen(page), /1\.4\.2\s+2026-01-01 00:00\s+published\s+6\.6 KiB\s+−2\.9 %/)
 
   await page.goto(`/licenses/${world.acme}`)
@@ -129,7 +130,7 @@ test('everything can be read with JavaScript off', async (world) => {
 
   await page.goto('/audit')
   assert.match(await seen(page), /chain verified: \d+ rows[\s\S]*session\.begun/)
-  assert.is((await page.locator('tbody tr').count()) > 20, true)
+  assert.ok((await page.locator('tbody tr').count()) > 15)
   await done(watched, world)
 })
 

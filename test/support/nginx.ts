@@ -8,6 +8,7 @@ import {temporaryFolder} from './tmp.ts'
 export type Nginx = {
   /** `http://127.0.0.1:PORT` */
   readonly url: string
+  readonly pid: number
   stop(): Promise<void>
 }
 
@@ -49,6 +50,7 @@ http {
   await untilListening(port, child, () => Buffer.concat(said).toString())
   return {
     url: `http://127.0.0.1:${port}`,
+    pid: child.pid ?? 0,
     stop: async () => {
       if (child.exitCode !== null || child.signalCode !== null) return
       const ended = once(child, 'exit')

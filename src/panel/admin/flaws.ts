@@ -28,6 +28,28 @@ export type Flaw = {
 /** Artifacts that are read at the same time: one waits for the disk while another is hashed. */
 const WIDTH = 4
 
+/** Blobs that a publication found to be other bytes, until they are uploaded or found whole again. */
+const damaged = new WeakMap<BlobStore, Set<string>>()
+
+function damagedIn(blobs: BlobStore): Set<string> {
+  const there = damaged.get(blobs) ?? new Set()
+  damaged.set(blobs, there)
+  return there
+}
+
+/**
+ * Size of a blob; undefined when it is not there, or known to be damaged, so that its publisher sends
+ * it again.
+ */
+export async function blobSize(blobs: BlobStore, sha256: string): Promise<number | undefined> {
+  return damagedIn(blobs).has(sha256) ? undefined : blobs.stat(sha256)
+}
+
+/** The bytes came again and were verified. */
+export function blobMended(blobs: BlobStore, sha256: string): void {
+  damagedIn(blobs).delete(sha256)
+}
+
 /** What is missing by the manifest and the blobs' presence alone; nothing is read. */
 export async function missingOf(
   blobs: BlobStore,
@@ -36,7 +58,7 @@ export async function missingOf(
 ): Promise<readonly Flaw[]> {
   const present = new Set<string>()
   await pooled(release.artifacts, async ({sha256}) => {
-    if ((await blobs.stat(sha256)) !== undefined) present.add(sha256)
+    if ((await blobSize(blobs, sha256)) !== undefined) present.add(sha256)
   })
   return missingFrom(release, matrix, present).map(flawOf)
 }
@@ -57,6 +79,7 @@ export async function flawsOf(
   release: Release,
   {matrix, anchor, now}: {readonly matrix: Matrix; readonly anchor: Anchor; readonly now: number},
 ): Promise<readonly Flaw[]> {
+  for (const {sha256} of release.artifacts) blobMended(blobs, sha256) // they are read again now
   const missing = await missingOf(blobs, release, matrix)
   const absent = new Set(missing.map(({name}) => name))
   const found = new Map<string, Flaw>()
@@ -65,6 +88,7 @@ export async function flawsOf(
     const reason = await reasonAgainst(blobs, release, artifact, anchor, now)
     const {name, sha256, component, os, arch} = artifact
     if (reason !== undefined) found.set(name, {name, sha256, component, os, arch, reason})
+    if (reason === 'size_differs' || reason === 'bytes_differ') damagedIn(blobs).add(sha256)
   })
   return [...missing, ...present.flatMap(({name}) => found.get(name) ?? [])]
 }

@@ -74,7 +74,7 @@ export function fileOf({envelope}: Pick<StoredRelease, 'envelope'>): ReleaseFile
 /**
  * Publishes a draft after everything was checked again: the manifest's signatures, and of every
  * artifact its key, size, digest and signature, over the bytes as they are stored now. The flip
- * itself is one transaction, in which digest, matrix, floor and fence are compared once more.
+ * itself is one transaction, in which digest, matrix, keys, floor and fence are compared once more.
  * Refuses with release_unknown, precondition_failed, release_recalled, release_incomplete (what is
  * missing is in the details), same_person, product_*, what checkRelease refuses with, and as the
  * store's publish does.
@@ -103,7 +103,12 @@ export async function publishDraft(
   const published = await panel.store.publish(
     name,
     version,
-    {digest, matrixVersion: product.matrix.version, ...(fence === undefined ? {} : {fence})},
+    {
+      digest,
+      matrixVersion: product.matrix.version,
+      ...(product.anchor === undefined ? {} : {anchor: product.anchor}),
+      ...(fence === undefined ? {} : {fence}),
+    },
     actor,
   )
   panel.changes.mark(name)

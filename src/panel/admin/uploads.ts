@@ -5,6 +5,7 @@ import type {PanelApp} from '../server/app.ts'
 import type {Metrics} from '../server/metrics.ts'
 import type {StoredUpload} from '../store/store.ts'
 import {digestText, exact, headers, ulidText} from './fields.ts'
+import {blobMended, blobSize} from './flaws.ts'
 import {newUlid} from './ulid.ts'
 
 /** The version of tus.io's protocol that is spoken. */
@@ -30,7 +31,7 @@ export function uploadRoutes(app: PanelApp, panel: Panel, metrics: Metrics): voi
       schema: {summary: 'Whether the bytes are there', params: exact({sha256: digestText})},
     },
     async ({params: {sha256}}, reply) => {
-      const size = await blobs.stat(sha256)
+      const size = await blobSize(blobs, sha256)
       if (size === undefined) throw new RelError('blob_missing', 'the panel has no such bytes')
       return reply.header('rel-size', String(size)).header('cache-control', 'no-store').send()
     },
@@ -71,7 +72,7 @@ export function uploadRoutes(app: PanelApp, panel: Panel, metrics: Metrics): voi
       const sha256 = announcedDigest(given['upload-metadata'])
       if (size > config.limits.uploadBytes)
         throw new RelError('upload_quota', `${size} bytes, at most ${config.limits.uploadBytes}`)
-      if ((await blobs.stat(sha256)) === size)
+      if ((await blobSize(blobs, sha256)) === size)
         return reply
           .code(200)
           .headers({'tus-resumable': TUS, 'upload-offset': String(size)})
@@ -87,8 +88,14 @@ export function uploadRoutes(app: PanelApp, panel: Panel, metrics: Metrics): voi
         created: now,
         expires,
       }
-      await uploads.create({id, size})
-      await store.addUpload(upload)
+      const {openUploads, openUploadBytes} = config.limits
+      await store.addUpload(upload, {count: openUploads, bytes: openUploadBytes})
+      try {
+        await uploads.create({id, size})
+      } catch (error) {
+        await store.removeUpload(id)
+        throw error
+      }
       return reply
         .code(201)
         .headers({location: `/v1/uploads/${id}`, 'upload-offset': '0', ...stateHeaders(upload)})
@@ -170,6 +177,7 @@ export function uploadRoutes(app: PanelApp, panel: Panel, metrics: Metrics): voi
       if (error instanceof RelError && error.code === 'blob_mismatch') await store.removeUpload(id)
       throw error
     }
+    blobMended(blobs, sha256)
     await store.removeUpload(id)
   }
 

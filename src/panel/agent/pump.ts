@@ -39,11 +39,22 @@ async function sendParts(
   parts: readonly Part[],
 ): Promise<void> {
   const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(PIECE_BYTES)
-  for (const part of parts) {
-    if ('end' in part) await sendRange(raw, file.fd, part, buffer)
-    else await written(raw, part)
+  try {
+    for (const part of parts) {
+      if ('end' in part) await sendRange(raw, file.fd, part, buffer)
+      else await written(raw, part)
+    }
+  } catch (error) {
+    // until its end a socket may hold the memory of a piece that it has not taken
+    const {socket} = raw
+    if (socket?.closed === true) keep(buffer)
+    else socket?.once('close', () => keep(buffer))
+    throw error
   }
-  // not after a failure: the socket may still hold it
+  keep(buffer)
+}
+
+function keep(buffer: Buffer): void {
   if (spare.length < MAX_SPARE) spare.push(buffer)
 }
 

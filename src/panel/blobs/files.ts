@@ -23,8 +23,11 @@ import {checkDigest, checkedBytes, isDigest} from './checked-bytes.ts'
 /** Bytes a read hands out at once: large enough to be cheap, small enough for many slow readers. */
 const PIECE_BYTES = 256 * 1024
 
-/** Kept free when an upload is let in, so that the database can still write. */
+/** Kept free by uploads, so that the database can still write. */
 const RESERVE_BYTES = 16 * 1024 * 1024
+
+/** An upload looks at the free space again after so many bytes: others write as well. */
+const SPACE_EVERY_BYTES = 1024 * 1024
 
 export type FileBlobsOptions = {
   /** Gets `blobs/` and `uploads/`, made when absent; one file system, since blobs are linked. */
@@ -231,9 +234,7 @@ class FileUploads implements UploadStore {
   async create({id, size}: {readonly id: string; readonly size: number}): Promise<void> {
     const path = this.#pathOf(id)
     await system(path, async () => {
-      const {bavail, bsize} = await statfs(this.#folder)
-      if (bavail * bsize < size + RESERVE_BYTES)
-        throw new RelError('store_full', `${size} bytes do not fit into ${this.#folder}`)
+      await this.#checkSpace(size)
       const fresh = join(this.#folder, `.${id}.${randomBytes(8).toString('hex')}`)
       try {
         await mkdir(fresh, {mode: 0o700})
@@ -274,11 +275,15 @@ class FileUploads implements UploadStore {
   ): Promise<number> {
     const path = join(this.#pathOf(id), 'bytes')
     const file = await system(path, () => open(path, constants.O_WRONLY | constants.O_NOFOLLOW))
-    let offset = from
+    let [offset, checkAt] = [from, from]
     try {
       for await (const piece of bytes) {
         if (offset + piece.length > size)
           throw new RelError('upload_too_long', `more than ${size} bytes came`)
+        if (offset >= checkAt) {
+          await system(path, () => this.#checkSpace(piece.length))
+          checkAt = offset + SPACE_EVERY_BYTES
+        }
         await system(path, () => writeAll(file, piece, offset))
         offset += piece.length
       }
@@ -290,6 +295,12 @@ class FileUploads implements UploadStore {
         await file.close()
       }
     }
+  }
+
+  async #checkSpace(size: number): Promise<void> {
+    const {bavail, bsize} = await statfs(this.#folder)
+    if (bavail * bsize < size + RESERVE_BYTES)
+      throw new RelError('store_full', `${size} bytes do not fit into ${this.#folder}`)
   }
 
   finish(id: string, sha256: string, into: BlobStore): Promise<void> {

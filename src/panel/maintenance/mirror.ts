@@ -44,6 +44,8 @@ type MirrorRelease = {
 
 type MirrorProduct = {
   readonly name: string
+  /** When the export was made, seconds since the epoch. */
+  readonly created: number
   readonly required: Product['matrix']['required']
   readonly floor?: string
   readonly stopovers: readonly string[]
@@ -211,10 +213,13 @@ function readMirror(from: string, trusted: KeySet): readonly MirrorProduct[] {
   checkSignatures('mirror', canonicalJson(mirror), signatures, trusted)
   read.only(mirror, ['spec', 'created', 'products'], 'mirror')
   if (mirror.spec !== 1) read.refuse('this is not version 1 of the format')
-  return read.list(mirror.products, 'products', 10_000).map(parseProduct)
+  const created = read.integer(mirror.created, 'created')
+  return read
+    .list(mirror.products, 'products', 10_000)
+    .map((product) => parseProduct(product, created))
 }
 
-function parseProduct(value: JsonValue): MirrorProduct {
+function parseProduct(value: JsonValue, created: number): MirrorProduct {
   const product = read.object(value, 'a product')
   const known = ['name', 'required', 'floor', 'stopovers', 'anchor', 'log', 'releases']
   read.only(product, known, 'a product')
@@ -225,6 +230,7 @@ function parseProduct(value: JsonValue): MirrorProduct {
   const name = read.text(product.name, 'name', namePattern)
   return {
     name,
+    created,
     required: read.list(product.required, 'required', 10_000).map((slot) => {
       const {component, os, arch} = read.object(slot, 'a slot')
       return {
@@ -350,10 +356,10 @@ async function* bytesIn(from: string, sha256: string): AsyncGenerator<Uint8Array
 
 /** Publishes what is new, leaf by leaf, and sets what the product demands; its floor last. */
 async function replay(store: PanelStore, mirror: MirrorProduct, by: Actor): Promise<number> {
-  const {name, required, anchor, floor, stopovers} = mirror
+  const {name, floor} = mirror
   await store.addProduct(name, by)
-  const {matrix} = await store.setProduct(name, {required, anchor, stopovers}, by)
   const {size} = await store.logHead(name)
+  const {matrix} = await setDemands(store, mirror, size, by)
   let added = 0
   for (const leaf of mirror.leaves.slice(size)) {
     const release = mirror.releases.get(leaf.version)
@@ -374,6 +380,21 @@ async function replay(store: PanelStore, mirror: MirrorProduct, by: Actor): Prom
   if (floor !== undefined) await raiseFloor(store, name, floor, by)
   await checkHead(store, mirror)
   return added
+}
+
+/** An export older than one that was imported, or than the log here, takes nothing back. */
+async function setDemands(
+  store: PanelStore,
+  {name, created, log, required, anchor, stopovers}: MirrorProduct,
+  size: number,
+  by: Actor,
+): Promise<Product> {
+  const setting = `mirror/${name}`
+  const last = Number((await store.setting(setting)) ?? '0')
+  if (created < last || log.length < size) return store.setProduct(name, {anchor}, by)
+  const product = await store.setProduct(name, {required, anchor, stopovers}, by)
+  await store.setSetting(setting, String(created))
+  return product
 }
 
 /** A floor that is higher here already stays. */

@@ -42,6 +42,7 @@ export async function verifyPanel(
   const findings: Finding[] = []
   const logs: {product: string; size: number; root: string}[] = []
   const wanted = new Map<string, Wanted>()
+  const events: string[] = []
   let releases = 0
   for (const product of await store.products()) {
     const published: StoredRelease[] = []
@@ -53,18 +54,46 @@ export async function verifyPanel(
     }
     const log = await checkLog(store, product.name, published)
     findings.push(...log.findings)
+    events.push(...log.events)
     logs.push({product: product.name, size: log.size, root: log.root})
   }
   const hashed = await checkBlobs(blobs, wanted, onBlob)
   const {rows, head, broken} = await store.verifyAudit()
   if (broken !== undefined)
     findings.push(finding('audit_chain_broken', `row ${broken}`, 'it does not fit the row before'))
+  findings.push(...(await unaudited(store, events)))
   return {
     ...{releases, logs, audit: {rows, head}},
     blobs: hashed.count,
     bytes: hashed.bytes,
     findings: [...findings, ...hashed.findings],
   }
+}
+
+/**
+ * What the release log tells and the audit log does not: a chain whose end was cut off still fits
+ * together, yet nodes remember how long the release log was.
+ */
+async function unaudited(
+  store: PanelStore,
+  events: readonly string[],
+): Promise<readonly Finding[]> {
+  const audited = new Set<string>()
+  for (let after = -1; ; ) {
+    const rows = await store.audit(after, PAGE)
+    for (const {event, product, subject, details} of rows)
+      if (event.startsWith('release.'))
+        audited.add(eventText(event, product ?? '', subject ?? '', String(details?.digest)))
+    after = rows.at(-1)?.index ?? after
+    if (rows.length < PAGE) break
+  }
+  return events
+    .filter((event) => !audited.has(event))
+    .map((event) => finding('audit_chain_broken', event, 'the audit log does not have it'))
+}
+
+function eventText(event: string, product: string, version: string, digest: string): string {
+  return `${event} ${product} ${version} ${digest}`
 }
 
 function finding(code: ErrorCode, subject: string, message: string): Finding {
@@ -159,16 +188,23 @@ async function checkLog(
   store: PanelStore,
   product: string,
   releases: readonly StoredRelease[],
-): Promise<{size: number; root: string; findings: readonly Finding[]}> {
+): Promise<{
+  size: number
+  root: string
+  findings: readonly Finding[]
+  events: readonly string[]
+}> {
   const head = await store.logHead(product)
   const tree = new MerkleTree()
   const findings: Finding[] = []
+  const events: string[] = []
   const seen = {published: new Set<string>(), recalled: new Set<string>()}
   let root = tree.root()
   for await (const text of leafTexts(store, product)) {
     tree.append(text)
     if (tree.size === head.size) root = tree.root()
     const leaf = JSON.parse(text) as LeafFacts
+    events.push(eventText(`release.${leaf.event}`, leaf.product, leaf.version, leaf.digest))
     if (leaf.event === 'published') seen.published.add(leaf.version)
     else seen.recalled.add(leaf.version)
     const release = await store.release(product, leaf.version)
@@ -189,7 +225,7 @@ async function checkLog(
   }
   if (tree.size < head.size || root !== head.root)
     findings.push(finding('log_inconsistent', product, 'the head is not the root of the leaves'))
-  return {size: tree.size, root: tree.root(), findings}
+  return {size: tree.size, root: tree.root(), findings, events}
 }
 
 function isNext({event, sequence}: LeafFacts, published: number): boolean {

@@ -10,6 +10,8 @@ import {moment, size} from './words.ts'
 
 /** What is missing is spelled out for so many slots in a list; the release's page has them all. */
 const LISTED = 4
+/** Drafts of a list whose artifacts are looked for; a draft of 1,000 artifacts asks the store 1,000 times. */
+const CHECKED = 10
 
 /** Where a release is shown. */
 export function releaseHref(product: string, version: string): string {
@@ -152,18 +154,27 @@ async function channels({store}: Panel, {name}: Product): Promise<Html> {
 }
 
 function noReleases(product: string, address: string): Html {
-  return html`<div class="empty"><p>There is no release yet. Sign a manifest of the built files, then draft it; the answer lists what is to be uploaded:</p>
+  return html`<div class="empty"><p>There is no release yet. Sign a manifest of the built files, then publish them:</p>
 ${command(
-  'draft a release',
-  `rel release manifest dist --product ${product} --version 1.0.0 --key release
-curl -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
-  ${address}/v1/products/${product}/releases --data-binary @release.json`,
+  'publish a release',
+  `rel release manifest dist --product ${product} --version 1.0.0 --key release\n${publishing(address)}`,
 )}</div>`
+}
+
+/** The command that sends what is missing and publishes; it may be run again. */
+export function publishing(address: string): string {
+  return `REL_PANEL_TOKEN=$(cat token) rel publish dist --panel ${address}`
 }
 
 async function releaseList(panel: Panel, product: Product, page: ReleasePage): Promise<Html> {
   const rows: Shown[][] = []
-  for (const release of page.releases) rows.push(await releaseRow(panel, product, release))
+  let drafts = 0
+  for (const release of page.releases) {
+    const isChecked = release.state !== 'draft' || ++drafts <= CHECKED
+    rows.push(
+      releaseRow(product.name, release, await completeness(panel, product, release, isChecked)),
+    )
+  }
   const {channel, next, isFirst} = page
   const query = channel === undefined ? '' : `channel=${channel}&`
   return html`${channelFilter(product.name, channel)}
@@ -199,18 +210,27 @@ function channelFilter(product: string, at: ChannelName | undefined): Html {
   return html`<nav class="filter" aria-label="Channel"><span class="quiet">Channel</span><ul>${links}</ul></nav>`
 }
 
-async function releaseRow(
+/** What is published was complete then, and stays so. */
+async function completeness(
   {blobs}: Panel,
   {name, matrix}: Product,
   release: StoredRelease,
-): Promise<Shown[]> {
+  isChecked: boolean,
+): Promise<Shown> {
+  if (!isChecked)
+    return html`<a href="${releaseHref(name, release.version)}">see what is missing<span class="sr"> in ${release.version}</span></a>`
+  const missing =
+    release.state === 'draft' ? await missingOf(blobs, fileOf(release).release, matrix) : []
+  return missing.length === 0 ? 'complete' : missingList(missing, LISTED)
+}
+
+function releaseRow(name: string, release: StoredRelease, complete: Shown): Shown[] {
   const {version, channel, state, sequence, published, created, recall} = release
-  const missing = state === 'draft' ? await missingOf(blobs, fileOf(release).release, matrix) : []
   return [
     html`<a href="${releaseHref(name, version)}">${version}</a>`,
     channel,
     html`${stateTag(state)}${recall !== undefined && html`<div><bdi>${recall.reason}</bdi></div>`}`,
-    missing.length === 0 ? 'complete' : missingList(missing, LISTED),
+    complete,
     sequence === undefined ? '' : String(sequence),
     html`${published === undefined ? 'drafted ' : ''}${moment(published ?? created)}`,
     size(release.artifacts.reduce((sum, artifact) => sum + artifact.size, 0)),

@@ -7,7 +7,7 @@ import type {Panel} from '../panel.ts'
 import type {Product, Recall, StoredRelease} from '../store/store.ts'
 import {type Html, html} from './html.ts'
 import {command, csrfField, decision, facts, field, may, table} from './layout.ts'
-import {missingList, releaseHref, slotText, stateTag} from './product-pages.ts'
+import {missingList, publishing, releaseHref, slotText, stateTag} from './product-pages.ts'
 import type {Session} from './session.ts'
 import type {RecallFlaws, TypedRecall} from './typed.ts'
 import {moment, shellWord, size} from './words.ts'
@@ -21,6 +21,7 @@ export async function releaseMain(
   session: Session,
   product: Product,
   stored: StoredRelease,
+  address: string,
 ): Promise<Html> {
   const {version, state} = stored
   const href = releaseHref(product.name, version)
@@ -47,7 +48,7 @@ ${facts([
   ['Manifest', html`<a href="${href}/manifest.json">release.json, signed</a>`],
 ])}
 ${state === 'published' && may(session, 'release') && html`<p class="actions"><a class="button danger" href="${href}/recall">Recall ${version}…</a></p>`}
-${state === 'draft' && lacking.length === 0 && html`<div class="note"><p>Everything is here. Publish it:</p>${command('publish', publishCommand(stored))}</div>`}
+${state === 'draft' && html`<div class="note"><p>${lacking.length === 0 ? 'Everything is here. From the folder of its files, publish it:' : 'From the folder of its files, send what is missing and publish it:'}</p>${command('publish it', publishing(address))}</div>`}
 <h2>Artifacts</h2>
 ${artifactTable(stored.artifacts)}
 <h2>Check it with stock tools</h2>
@@ -58,11 +59,6 @@ function recalledNote(product: string, {reason, advisory, replacement}: Recall):
   return html`<section class="note alarm" aria-label="Recalled"><p><strong>Recalled:</strong> <bdi>${reason}</bdi></p>
 ${advisory !== undefined && html`<p>Advisory: <bdi>${advisory}</bdi></p>`}
 ${replacement !== undefined && html`<p>Install <a href="${releaseHref(product, replacement)}">${replacement}</a> instead.</p>`}</section>`
-}
-
-function publishCommand({product, version, digest}: StoredRelease): string {
-  const path = `/v1/products/${product}/releases/${encodeURIComponent(version)}/publish`
-  return `curl -H "Authorization: Bearer $TOKEN" -H 'If-Match: "${digest}"' -X POST $PANEL${path}`
 }
 
 function artifactTable(artifacts: readonly ReleaseArtifact[]): Html {

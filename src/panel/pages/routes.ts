@@ -7,7 +7,7 @@ import {exact, productParams, releaseParams, versionText} from '../admin/fields.
 import {productOf, storedRelease} from '../admin/publish-release.ts'
 import type {Panel} from '../panel.ts'
 import type {PanelApp} from '../server/app.ts'
-import {Buckets} from '../server/limits.ts'
+import {Buckets, networkOf} from '../server/limits.ts'
 import type {Problem} from '../server/problem.ts'
 import {checkProduct, checkVerb} from '../server/token.ts'
 import {type StoredRelease, type VerbName, verbNames} from '../store/store.ts'
@@ -16,7 +16,7 @@ import {AuditPage} from './audit-page.ts'
 import {licenseRoutes} from './license-routes.ts'
 import {productLink, productMain, productsMain, releaseHref} from './product-pages.ts'
 import {type RecallForm, recallMain, releaseMain} from './release-pages.ts'
-import {addressOf, hidden, problemMain, productsLink, send, typed} from './send.ts'
+import {addressOf, hidden, pageHeaders, productsLink, send, sendProblem, typed} from './send.ts'
 import {checkForm, type Session, Sessions} from './session.ts'
 import {nextOf, signInMain} from './sign-in.ts'
 import {sizesMain} from './size-history.ts'
@@ -43,19 +43,6 @@ const FORM_BYTES = 40 * 1024
 /** Attempts to sign in from one address; a token cannot be guessed, this keeps the noise down. */
 const signInLimit = {perSec: 0.5, burst: 20}
 
-/** Nothing from elsewhere, nothing inline: hostile text that got through would still be dead. */
-const headers = {
-  'content-security-policy':
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-  'x-content-type-options': 'nosniff',
-  'x-frame-options': 'DENY',
-  'referrer-policy': 'same-origin',
-  'cross-origin-opener-policy': 'same-origin',
-  'cross-origin-resource-policy': 'same-origin',
-  'permissions-policy': 'camera=(), geolocation=(), microphone=()',
-  'cache-control': 'no-store',
-} as const
-
 const channel = Type.Union(channelNames.map((name) => Type.Literal(name)))
 /** What happened to a refusal before it is shown: it was counted and logged. */
 export type Refused = (error: unknown, request: FastifyRequest) => Problem
@@ -66,7 +53,7 @@ export function pageRoutes(app: PanelApp, panel: Panel, refused: Refused): void 
   readForms(app)
   app.decorateRequest('session', null as unknown as Session)
   app.addHook('onRequest', (_request, reply, done) => {
-    reply.headers(headers)
+    reply.headers(pageHeaders)
     done()
   })
   app.setErrorHandler((error, request, reply) => {
@@ -75,11 +62,7 @@ export function pageRoutes(app: PanelApp, panel: Panel, refused: Refused): void 
     const wait = problem.details?.retry_after
     if (typeof wait === 'number') reply.header('retry-after', String(wait))
     if (!request.raw.complete) reply.header('connection', 'close')
-    return send(reply.code(problem.status), {
-      title: 'Refused',
-      session: request.session ?? undefined,
-      main: problemMain(problem),
-    })
+    return sendProblem(reply, problem, request.session ?? undefined)
   })
   assetRoutes(app)
   signInRoutes(app, panel, sessions)
@@ -161,7 +144,7 @@ function signInRoutes(app: PanelApp, panel: Panel, sessions: Sessions): void {
     '/sign-in',
     {schema: {...hidden, body: exact({csrf: typed, next: Type.Optional(typed), token: typed})}},
     async (request, reply) => {
-      checkRate(attempts, request.ip)
+      checkRate(attempts, networkOf(request.ip))
       const {csrf, token} = request.body
       const next = nextOf(request.body.next)
       await sessions.checkFormToken(request, csrf)
@@ -282,14 +265,15 @@ function releaseRoutes(app: PanelApp, panel: Panel): void {
   app.get(
     url,
     {config: seen, schema: {...hidden, params: releaseParams}},
-    async ({params, session}, reply) => {
+    async (request, reply) => {
+      const {params, session} = request
       const product = await productOf(panel, params.product)
       const stored = await storedRelease(panel, params.product, params.version)
       return send(reply, {
         title: stored.version,
         session,
         trail: [productsLink, productLink(session, product.name)],
-        main: await releaseMain(panel, session, product, stored),
+        main: await releaseMain(panel, session, product, stored, addressOf(panel, request)),
       })
     },
   )

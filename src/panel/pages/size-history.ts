@@ -81,7 +81,7 @@ function plotAndTable(
       before === undefined ? '' : changeText(before.bytes, point.bytes),
     ]
   })
-  return html`<div class="plot" role="group" tabindex="0" aria-label="Plot of sizes">${sizePlot(points, `${slot ?? 'All artifacts'} on ${channel}`)}</div>
+  return html`<div class="plot">${sizePlot(points, `${slot ?? 'All artifacts'} on ${channel}`)}</div>
 ${table(
   'Sizes, newest first',
   [
@@ -104,39 +104,58 @@ export function changeText(before: number, after: number): string {
   return `${percent > 0 ? '+' : '−'}${rounded.replace('-', '')} %`
 }
 
-const WIDTH = 720
-const HEIGHT = 250
-const LEFT = 66
-const RIGHT = 20
+type Shape = {
+  readonly name: 'wide' | 'narrow'
+  readonly width: number
+  readonly height: number
+  /** Versions named under the plot; more would overlap. */
+  readonly named: number
+}
+
+/** One for a desk and one for a phone; the stylesheet shows the one that fits. */
+const shapes: readonly Shape[] = [
+  {name: 'wide', width: 720, height: 250, named: 8},
+  {name: 'narrow', width: 340, height: 220, named: 4},
+]
+
+const LEFT = 62
+const RIGHT = 8
 const TOP = 16
 const BOTTOM = 34
-/** Versions named under the plot; more would overlap. */
-const NAMED = 8
+/** Room for half a version beside the first and the last release. */
+const SIDE = 28
 const STEPS = 4
 
 /** A line over releases, oldest first, from zero up; recalled ones are hollow squares. */
 export function sizePlot(points: readonly SizePoint[], what: string): Html {
+  return html`${shapes.map((shape) => drawn(points, what, shape))}`
+}
+
+function drawn(
+  points: readonly SizePoint[],
+  what: string,
+  {name, width, height, named}: Shape,
+): Html {
   const top = niceTop(Math.max(...points.map(({bytes}) => bytes)))
+  const [first, last] = [LEFT + SIDE, width - RIGHT - SIDE]
   const x = (at: number): number =>
-    points.length === 1
-      ? (LEFT + WIDTH - RIGHT) / 2
-      : LEFT + 12 + (at * (WIDTH - LEFT - RIGHT - 40)) / (points.length - 1)
-  const y = (bytes: number): number => HEIGHT - BOTTOM - (bytes / top) * (HEIGHT - TOP - BOTTOM)
+    points.length === 1 ? (first + last) / 2 : first + (at * (last - first)) / (points.length - 1)
+  const y = (bytes: number): number => height - BOTTOM - (bytes / top) * (height - TOP - BOTTOM)
   const grid = Array.from({length: STEPS + 1}, (_, step) => {
     const bytes = (top * step) / STEPS
     const at = rounded(y(bytes))
-    return html`<line class="${step === 0 ? 'base' : 'grid'}" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${at}" y2="${at}"/><text x="${LEFT - 8}" y="${rounded(y(bytes) + 4)}" text-anchor="end">${sizeText(bytes)}</text>`
+    return html`<line class="${step === 0 ? 'base' : 'grid'}" x1="${LEFT}" x2="${width - RIGHT}" y1="${at}" y2="${at}"/><text x="${LEFT - 8}" y="${rounded(y(bytes) + 4)}" text-anchor="end">${sizeText(bytes)}</text>`
   })
   const line = points.map(({bytes}, at) => `${rounded(x(at))},${rounded(y(bytes))}`).join(' ')
-  const every = Math.ceil(points.length / NAMED)
+  const every = Math.ceil(points.length / named)
   const names = points.map(
     ({version}, at) =>
       (points.length - 1 - at) % every === 0 &&
-      html`<text x="${rounded(x(at))}" y="${HEIGHT - 10}" text-anchor="middle">${shortened(version)}</text>`,
+      html`<text x="${rounded(x(at))}" y="${height - 10}" text-anchor="middle">${shortened(version)}</text>`,
   )
-  return html`<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-labelledby="plot-title plot-desc">
-<title id="plot-title">${what}: size of each release</title>
-<desc id="plot-desc">${described(points)}</desc>
+  return html`<svg class="${name}" viewBox="0 0 ${width} ${height}" role="img" aria-labelledby="${name}-title ${name}-desc">
+<title id="${name}-title">${what}: size of each release</title>
+<desc id="${name}-desc">${described(points)}</desc>
 ${grid}<polyline class="trace" points="${line}"/>
 ${points.map((point, at) => dot(point, x(at), y(point.bytes)))}${names}</svg>`
 }
@@ -167,4 +186,4 @@ function niceTop(bytes: number): number {
 const rounded = (value: number): string => String(Math.round(value * 10) / 10)
 
 const shortened = (version: string): string =>
-  version.length > 14 ? `${version.slice(0, 13)}…` : version
+  version.length > 12 ? `${version.slice(0, 11)}…` : version

@@ -23,6 +23,7 @@ a { color: var(--accent); text-underline-offset: .18em; text-decoration-thicknes
 a:hover { text-decoration-thickness: 2px; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; border-radius: 3px; }
 main:focus { outline: none; }
+.top + main { padding-top: 1.2rem; }
 .skip { position: absolute; left: -999rem; }
 .skip:focus { left: .75rem; top: .6rem; z-index: 1; padding: .4rem .8rem; background: var(--ground);
   border-radius: 4px; }
@@ -107,8 +108,9 @@ input[type=date] { width: auto; }
 input[aria-invalid] { border-color: var(--alarm); }
 .sign-in { max-width: 27rem; margin: 8vh auto 0; }
 .sign-in details { margin-top: 1.6rem; }
-.plot { overflow-x: auto; margin: .6rem 0 1.2rem; }
-.plot svg { display: block; width: 100%; min-width: 34rem; max-width: 54rem; height: auto; }
+.plot { margin: .6rem 0 1.2rem; }
+.plot svg { display: block; width: 100%; max-width: 54rem; height: auto; }
+.plot .narrow { display: none; }
 .plot text { font: 12px var(--sans); fill: var(--quiet); }
 .plot .grid { stroke: var(--line); }
 .plot .base { stroke: var(--edge); }
@@ -123,10 +125,12 @@ input[aria-invalid] { border-color: var(--alarm); }
   tbody tr { padding: .6rem 0; border-bottom: 1px solid var(--line); }
   tbody tr:hover { background: none; }
   tbody th:not(.w), td:not(.n):not(.w) { min-width: 0; }
-  tbody th, tbody td { display: grid; grid-template-columns: 7rem minmax(0, 1fr); gap: .75rem; padding: .14rem 0; border: 0; }
+  tbody th, tbody td { display: grid; grid-template-columns: 6rem minmax(0, 1fr); gap: .75rem; padding: .14rem 0; border: 0; }
   tbody th { font-size: 1.05rem; }
   tbody td::before, tbody th::before { content: attr(data-label); color: var(--quiet); font-size: .87rem; font-weight: 400; }
   .blank { display: none !important; }
+  .plot .wide { display: none; }
+  .plot .narrow { display: block; max-width: 34rem; }
   .n, .w { text-align: left; white-space: normal; }
   .n.n, .w.w { text-align: left; }
   dl.facts { grid-template-columns: minmax(0, 1fr); gap: 0; }

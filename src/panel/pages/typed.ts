@@ -1,9 +1,8 @@
+import {Value} from 'typebox/value'
 import {parseVersion} from '../../release/version.ts'
 import {RelError} from '../../system/error.ts'
+import {prose} from '../admin/fields.ts'
 import type {Recall} from '../store/store.ts'
-
-/** As long as the API takes. */
-const MAX_PROSE = 1000
 
 export type TypedRecall = {
   readonly reason: string
@@ -43,8 +42,8 @@ export function reasonFlaw(text: string): string | undefined {
 }
 
 function proseFlaw(text: string): string | undefined {
-  if (text.length > MAX_PROSE) return `At most ${MAX_PROSE} characters.`
-  return /[\u0000-\u001f\u007f]/.test(text) ? 'Control characters cannot be kept.' : undefined
+  if (Value.Check(prose, text)) return undefined
+  return 'At most 1,000 characters on one line, none that are invisible or reorder the others.'
 }
 
 function isVersion(text: string): boolean {

@@ -18,6 +18,7 @@ import {parseStrictJson} from '../../trust/strict-json.ts'
 import {adminRoutes} from '../admin/routes.ts'
 import {agentRoutes} from '../agent/routes.ts'
 import {pageRoutes} from '../pages/routes.ts'
+import {isPerson, sendProblem} from '../pages/send.ts'
 import type {Panel} from '../panel.ts'
 import type {VerbName} from '../store/store.ts'
 import {healthRoutes} from './health.ts'
@@ -92,13 +93,12 @@ export function panelApp(panel: Panel): PanelApp {
   app.setValidatorCompiler(validator)
   app.setSerializerCompiler(() => JSON.stringify)
   app.setErrorHandler((error, request, reply) => refuse(error, request, reply))
-  app.setNotFoundHandler(({method}, reply) => {
+  app.setNotFoundHandler((request, reply) => {
+    const {method} = request
     const known = /^[A-Z]{1,10}$/.test(method) ? method : 'this method'
-    return refuse(
-      new RelError('route_unknown', `no route for ${known} and this path`),
-      reply.request,
-      reply,
-    )
+    const error = new RelError('route_unknown', `no route for ${known} and this path`)
+    if (isPerson(request)) return sendProblem(reply, noted(error, request), undefined)
+    return refuse(error, request, reply)
   })
   readStrictJson(app, limits.bodyBytes)
   watchRoutes(app, metrics, peers)
@@ -128,7 +128,7 @@ export function panelApp(panel: Panel): PanelApp {
       panel.log({
         level: 'error',
         event: 'request.failed',
-        fields: {...fields, ...actor, trace: traceOf(refusal)},
+        fields: {...fields, ...actor, detail: refusal.message, trace: traceOf(refusal)},
       })
     else panel.log({level: 'info', event: 'request.refused', fields: {...fields, ...actor}})
     return problem

@@ -14,6 +14,8 @@ export const defaultLimits: PanelLimits = {
   perAddress: {perSec: 2000, burst: 10_000}, // a fleet behind one address
   uploadBytes: 2 ** 31 - 1, // as large as an artifact may be
   uploadSecs: 24 * 3600,
+  openUploads: 1000, // as many as a release has artifacts
+  openUploadBytes: 64 * 2 ** 30, // of a stolen token; the free space is watched besides
 }
 
 /** Buckets that are remembered; the oldest are forgotten first. */
@@ -64,9 +66,10 @@ export class Buckets {
 
 /**
  * Whose bucket an address shares: of IPv6 its /64, which is what one customer gets and may number
- * through; of IPv4 the address.
+ * through; of IPv4 the address. Connections without one, or that are gone already, share a name.
  */
-export function networkOf(address: string): string {
+export function networkOf(address: string | undefined): string {
+  if (address === undefined) return 'none'
   if (!address.includes(':') || address.includes('.')) return address
   const [head = '', tail] = address.split('%', 1)[0]?.split('::') ?? []
   const [first, last] = [head, tail ?? ''].map((part) =>

@@ -91,15 +91,19 @@ function statusOf(code: ErrorCode): number {
   return byExit[codeInfo(code).exit]
 }
 
-/** The problem document of a refusal. */
+/** Failures that are told in words made for whoever asked; the others name paths and addresses. */
+const told: ReadonlySet<ErrorCode> = new Set(['panel_failed', 'panel_stopping', 'upload_quota'])
+
+/** The problem document of a refusal; what is inside the panel stays in its log. */
 export function problemOf(error: RelError, requestId: string): Problem {
   const {title, fix} = codeInfo(error.code)
+  const status = statusOf(error.code)
   return {
     type: `urn:rel:error:${error.code}`,
     title,
-    status: statusOf(error.code),
+    status,
     code: error.code,
-    detail: error.message,
+    detail: status >= 500 && !told.has(error.code) ? title : error.message,
     hint: error.hint ?? fix,
     request_id: requestId,
     ...(error.details === undefined ? {} : {details: error.details}),

@@ -1,4 +1,5 @@
-import type {StoredUpload} from './store.ts'
+import {RelError} from '../../system/error.ts'
+import type {StoredUpload, UploadLimit} from './store.ts'
 import type {Engine, Work} from './tables.ts'
 import {lockCounter, read} from './transaction.ts'
 
@@ -40,9 +41,33 @@ export async function removeUnlessLive(
   return true
 }
 
-export async function insertUpload(work: Work, upload: StoredUpload): Promise<void> {
+/** Refuses with upload_quota. */
+export async function insertUpload(
+  work: Work,
+  upload: StoredUpload,
+  limit?: UploadLimit,
+): Promise<void> {
   await lockCounter(work, 'blobs', 'shared')
+  if (limit !== undefined) await checkLimit(work, upload, limit)
   await work.trx.insertInto('uploads').values(upload).execute()
+}
+
+async function checkLimit(
+  {trx}: Work,
+  {owner, size, created}: StoredUpload,
+  {count, bytes}: UploadLimit,
+): Promise<void> {
+  const open = await trx
+    .selectFrom('uploads')
+    .select('size')
+    .where('owner', '=', owner)
+    .where('expires', '>', created)
+    .limit(count)
+    .execute()
+  if (open.length >= count)
+    throw new RelError('upload_quota', `the token has ${count} unfinished uploads`)
+  if (open.reduce((sum, each) => sum + each.size, size) > bytes)
+    throw new RelError('upload_quota', `unfinished uploads of the token exceed ${bytes} bytes`)
 }
 
 export async function findUpload({db}: Engine, id: string): Promise<StoredUpload | undefined> {

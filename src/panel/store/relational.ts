@@ -79,7 +79,7 @@ export async function openRelationalStore(engine: Engine, now: () => number): Pr
     tokens: () => reading(() => allTokens(engine)),
     revokeToken: (id, by) => writing((work) => revokeTokenRow(work, id, by)),
 
-    addUpload: (upload) => writing((work) => insertUpload(work, upload)),
+    addUpload: (upload, limit) => writing((work) => insertUpload(work, upload, limit)),
     upload: (id) => reading(() => findUpload(engine, id)),
     removeUpload: (id) =>
       writing(async ({trx}) => {

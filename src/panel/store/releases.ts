@@ -159,6 +159,8 @@ export async function publishRelease(
   checkFence(product, expected.fence)
   if (product.matrix_version !== expected.matrixVersion)
     throw new RelError('matrix_changed', `the list of ${name} is ${product.matrix_version} now`)
+  if (expected.anchor !== undefined && product.anchor !== expected.anchor)
+    throw new RelError('keys_changed', `the trust anchor of ${name} is another one now`)
   checkFloor(product, version, row.sort_key)
   const time = expected.logTime ?? work.now
   const flipped = {state: 'published', sequence: product.sequence + 1, published: time}

@@ -39,7 +39,7 @@ export type PanelStore = {
    * signatures and matrix against `matrixVersion`, which is compared again inside.
    * Publishing the same digest again changes nothing (`changed: false`).
    * Refuses with release_unknown, release_conflict (If-Match), release_recalled,
-   * version_below_floor, publisher_fenced, matrix_changed.
+   * version_below_floor, publisher_fenced, matrix_changed, keys_changed.
    */
   publish(
     product: string,
@@ -88,7 +88,8 @@ export type PanelStore = {
   revokeToken(id: string, by: Actor): Promise<void>
 
   // uploads
-  addUpload(upload: StoredUpload): Promise<void>
+  /** Refuses with upload_quota when its owner would have more under way than `limit`. */
+  addUpload(upload: StoredUpload, limit?: UploadLimit): Promise<void>
   upload(id: string): Promise<StoredUpload | undefined>
   removeUpload(id: string): Promise<void>
   /** Uploads whose time was up before `now`. */
@@ -187,6 +188,8 @@ export type ReleaseQuery = {
 export type PublishExpectation = {
   readonly digest: string
   readonly matrixVersion: number
+  /** The trust anchor that everything was checked by; not compared where absent. */
+  readonly anchor?: string
   readonly fence?: number
   /** The time to log instead of the present, for a mirror: its log is the one it copies. */
   readonly logTime?: number
@@ -250,6 +253,9 @@ export type StoredUpload = {
   readonly created: number
   readonly expires: number
 }
+
+/** What one token may have under way: uploads, and the bytes they announced. */
+export type UploadLimit = {readonly count: number; readonly bytes: number}
 
 export type NodeReport = {
   readonly licenseId: string

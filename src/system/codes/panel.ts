@@ -187,9 +187,10 @@ export const panelCodes = {
   },
   upload_quota: {
     exit: 'local',
-    title: 'the upload is larger than an artifact may be',
+    title:
+      'the upload is larger than an artifact may be, or the token has too many unfinished ones',
     cause: 'The size is announced, so that what cannot fit is refused before it is sent.',
-    fix: 'Split the artifact; the limit is in docs/formats/release-manifest.md.',
+    fix: 'Split the artifact, or finish or give up the unfinished uploads, which also expire.',
   },
   license_exists: {
     exit: 'conflict',

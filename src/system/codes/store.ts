@@ -89,6 +89,12 @@ export const storeCodes = {
     cause: 'The release was found complete by a list that is no longer the one that counts.',
     fix: 'Publish again; it is checked against the new list.',
   },
+  keys_changed: {
+    exit: 'conflict',
+    title: 'the trusted keys changed while the release was being checked',
+    cause: 'The signatures were verified by a trust anchor that is no longer the one that counts.',
+    fix: 'Publish again; it is checked by the new trust anchor.',
+  },
   publisher_fenced: {
     exit: 'conflict',
     title: 'another publisher took over',

@@ -1,3 +1,5 @@
+import {chmodSync, readFileSync, rmSync, symlinkSync, writeFileSync} from 'node:fs'
+import {join} from 'node:path'
 import {setFlagsFromString} from 'node:v8'
 import {runInNewContext} from 'node:vm'
 import {test} from 'uvu'
@@ -10,16 +12,18 @@ import {
   licenseHeader,
   parseLicense,
 } from '../../../src/release/license-file.ts'
-import {testNow, testSigner} from '../../support/anchors.ts'
+import {signedAnchor, testAnchor, testNow, testSigner} from '../../support/anchors.ts'
 import {
   type Answer,
   draft,
+  flip,
   makeRelease,
   panelSigners,
   publish,
   type StartOptions,
   startPanel,
   type TestPanel,
+  upload,
   wanted,
 } from '../../support/panel.ts'
 
@@ -90,6 +94,7 @@ test('one customer of IPv6 is one address', () => {
   assert.is(networkOf('2001:db8::1'), networkOf('2001:db8:0:0:1::'))
   assert.is.not(networkOf('2001:db8::1'), networkOf('2001:db8:0:1::1'))
   assert.is(networkOf('192.0.2.1'), '192.0.2.1')
+  assert.is(networkOf(undefined), 'none')
   assert.is.not(networkOf('::ffff:192.0.2.1'), networkOf('::ffff:192.0.2.2'))
 })
 
@@ -166,6 +171,44 @@ test('no proxy may keep what tokens are answered with', async () => {
   })
 })
 
+test('bytes that were swapped on the disk are sent again by who publishes', async () => {
+  await withPanel({}, async (panel) => {
+    const release = await makeRelease({version: '1.0.0'})
+    await draft(panel, release)
+    const [artifact] = release.file.release.artifacts
+    const [content] = release.bytes.values()
+    assert.ok(artifact && content)
+    const path = join(panel.data, 'blobs', panel.panel.blobs.localPath?.(artifact.sha256) ?? '')
+    chmodSync(path, 0o600)
+    writeFileSync(path, Buffer.alloc(content.length))
+    assert.is((await flip(panel, release)).json.code, 'release_incomplete')
+    assert.is((await panel.ask('HEAD', `/v1/blobs/${artifact.sha256}`)).status, 404)
+    const {json} = await panel.ask('GET', '/v1/products/agent/releases/1.0.0')
+    assert.equal(
+      (json.missing as {reason: string}[]).map(({reason}) => reason),
+      ['not_uploaded'],
+    )
+    await wanted(204, upload(panel, content))
+    await wanted(200, panel.ask('HEAD', `/v1/blobs/${artifact.sha256}`))
+    await wanted(200, flip(panel, release))
+    assert.equal(readFileSync(path), content)
+  })
+})
+
+test('what people wrote cannot move a cursor or turn text around', async () => {
+  await withPanel({}, async (panel) => {
+    const file = await signed({})
+    await wanted(201, panel.ask('POST', '/v1/licenses', {body: {file}}))
+    const path = `/v1/licenses/${license.id}/freeze`
+    for (const hostile of ['\u0007', '\u009b2J', '\u2028', '\u202egnp.exe', '\u2066x'])
+      assert.is(
+        (await panel.ask('POST', path, {body: {reason: `a${hostile}`}})).json.code,
+        'request_invalid',
+      )
+    await wanted(200, panel.ask('POST', path, {body: {reason: 'Schlüssel verloren 🔑'}}))
+  })
+})
+
 test('a token for licences alone sees no drafts', async () => {
   await withPanel({}, async (panel) => {
     await draft(panel, await makeRelease({version: '1.0.0'}))
@@ -173,6 +216,73 @@ test('a token for licences alone sees no drafts', async () => {
     const licensor = await panel.token(['license'])
     assert.is((await panel.ask('GET', path, {token: licensor})).json.code, 'token_not_allowed')
     await wanted(200, panel.ask('GET', path, {token: await panel.token(['audit'])}))
+  })
+})
+
+test('a stolen token cannot promise more uploads than its share', async () => {
+  const limits = {openUploads: 3, openUploadBytes: 10_000}
+  await withPanel({limits}, async (panel) => {
+    const begin = (token: string, size: number, digit: string) =>
+      panel.ask('POST', '/v1/uploads', {
+        token,
+        headers: {
+          'tus-resumable': '1.0.0',
+          'upload-length': String(size),
+          'upload-metadata': `sha256 ${Buffer.from(digit.repeat(64)).toString('base64')}`,
+        },
+      })
+    const [one, other] = [await panel.token(['publish']), await panel.token(['publish'])]
+    await wanted(201, begin(one, 9000, '1'))
+    assert.is((await begin(one, 2000, '2')).json.code, 'upload_quota')
+    const {headers} = await wanted(201, begin(one, 500, '3'))
+    await wanted(201, begin(one, 500, '4'))
+    assert.is((await begin(one, 0, '5')).json.code, 'upload_quota')
+    await wanted(201, begin(other, 9000, '6'))
+    await wanted(204, panel.ask('DELETE', headers.get('location') ?? '', {token: one}))
+    await wanted(201, begin(one, 500, '7'))
+  })
+})
+
+test('keys that are taken away while a release is checked do not publish it', async () => {
+  await withPanel({}, async (panel) => {
+    const release = await makeRelease({version: '1.0.0'})
+    await draft(panel, release)
+    const {root, license: licenses} = panelSigners
+    const next = testAnchor(
+      {role: 'root', keys: [root]},
+      {role: 'manifest', keys: ['next manifest']},
+      {role: 'artifact', keys: ['next artifact']},
+      {role: 'license', keys: [licenses]},
+    )
+    const body = await signedAnchor({...next, version: 2, expires: 4_102_444_800}, root)
+    const read = panel.panel.blobs.read.bind(panel.panel.blobs)
+    panel.panel.blobs.read = async function* (sha256, range) {
+      await wanted(200, panel.ask('PUT', '/v1/products/agent/keys', {body}))
+      yield* read(sha256, range)
+    }
+    assert.is((await flip(panel, release)).json.code, 'keys_changed')
+    assert.is((await panel.ask('GET', '/v1/products/agent/releases/1.0.0')).json.state, 'draft')
+    assert.ok((await flip(panel, release)).json.code !== 'keys_changed')
+    assert.is((await panel.ask('GET', '/v1/products/agent/releases/1.0.0')).json.state, 'draft')
+  })
+})
+
+test('a node is not told where the panel keeps its data', async () => {
+  await withPanel({}, async (panel) => {
+    const release = await makeRelease({version: '1.0.0'})
+    await publish(panel, release)
+    const file = await signed({})
+    await wanted(201, panel.ask('POST', '/v1/licenses', {body: {file}}))
+    const [artifact] = release.file.release.artifacts
+    assert.ok(artifact)
+    const path = join(panel.data, 'blobs', panel.panel.blobs.localPath?.(artifact.sha256) ?? '')
+    rmSync(path)
+    symlinkSync(panel.panel.folder.adminToken, path)
+    const answer = await asNode(panel, file, 'GET', `/download/agent/1.0.0/${artifact.name}`)
+    assert.is(answer.json.code, 'store_failed')
+    assert.not(answer.bytes.includes(panel.data))
+    const failed = panel.logged.find(({event}) => event === 'request.failed')
+    assert.ok(String(failed?.fields?.detail).includes(panel.data), 'the log says where')
   })
 })
 

@@ -164,6 +164,15 @@ const tampered: readonly [string, string, (tested: TestPanel, sha256: string) =>
   ['a lost blob', 'blob_missing', (tested, sha256) => rmSync(pathOf(tested, sha256))],
   ['an audit row', 'audit_chain_broken', sql('audit_update', `update audit set actor = 'nobody'`)],
   [
+    'the end of the audit log cut off',
+    'audit_chain_broken',
+    sql(
+      'audit_delete',
+      `delete from audit where position >=
+       (select max(position) from audit where event = 'release.published')`,
+    ),
+  ],
+  [
     'the last leaf dropped',
     'log_inconsistent',
     sql('log_leaves_delete', 'delete from log_leaves where position = 1'),
@@ -277,9 +286,9 @@ test('a backup of a panel with a lost blob refuses', async () => {
 const signer = testSigner('export')
 const trusted = {keys: [signer.publicKey], threshold: 1}
 
-async function exported(tested: TestPanel): Promise<string> {
+async function exported(tested: TestPanel, now = testNow): Promise<string> {
   const target = join(temporaryFolder(), 'export')
-  await exportMirror(tested, {target, signer, now: testNow})
+  await exportMirror(tested, {target, signer, now})
   return target
 }
 
@@ -311,6 +320,17 @@ test('a mirror has the same releases and the same log', async () => {
   assert.equal(await mirror.store.logHead('edge-agent'), await source.store.logHead('edge-agent'))
   const older = await importMirror(mirror, {from, trusted, by})
   assert.is(older.releases, 0)
+})
+
+test('an older export takes nothing back', async () => {
+  const source = await panel()
+  await publish(source, '1.4.2')
+  const old = await exported(source, testNow)
+  await source.store.setProduct('edge-agent', {stopovers: ['1.4.2']}, by)
+  const mirror = await panel()
+  for (const from of [old, await exported(source, testNow + 1), old])
+    await importMirror(mirror, {from, trusted, by})
+  assert.equal((await mirror.store.product('edge-agent'))?.stopovers, ['1.4.2'])
 })
 
 test('an export that was touched changes nothing', async () => {

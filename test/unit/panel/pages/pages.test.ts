@@ -83,6 +83,8 @@ test('a plot of one release, and of releases without a byte', () => {
   }
 })
 
+const proseFlaw =
+  'At most 1,000 characters on one line, none that are invisible or reorder the others.'
 const recalls: readonly [string, Parameters<typeof recallOf>[0], object][] = [
   [
     'trimmed',
@@ -104,8 +106,8 @@ const recalls: readonly [string, Parameters<typeof recallOf>[0], object][] = [
     {reason: 'a\u0007', advisory: 'a'.repeat(1001), replacement: ''},
     {
       wrong: {
-        reason: 'Control characters cannot be kept.',
-        advisory: 'At most 1000 characters.',
+        reason: proseFlaw,
+        advisory: proseFlaw,
       },
     },
   ],
