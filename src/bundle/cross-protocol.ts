@@ -3,7 +3,7 @@ import {SIGNATURE_BYTES} from '../trust/ed25519.ts'
 import {manifestLimits} from './manifest.ts'
 
 /** The longest signed form of a manifest: Python's default separators are twice as long as JCS's. */
-const MAX_MANIFEST = 2 * manifestLimits.bytes
+export const MAX_MANIFEST = 2 * manifestLimits.bytes
 /** minisign's limit of a trusted comment. */
 const MAX_COMMENT = 8192
 

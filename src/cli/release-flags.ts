@@ -74,3 +74,30 @@ export const releaseManifestFlags = {
 export type ReleaseManifestFlagValues = Interfaces.InferredFlags<typeof releaseManifestFlags> & {
   readonly input: boolean
 } & ProgressMode
+
+/** The flags of rel release verify. */
+export const releaseVerifyFlags = {
+  trust: Flags.string({
+    helpGroup: 'TRUST',
+    helpValue: 'FILE',
+    summary: 'Trust anchor with keys of the roles manifest and artifact.',
+  }),
+  product: Flags.string({helpGroup: 'EXPECT', summary: 'Product that must have been signed.'}),
+  version: Flags.string({helpGroup: 'EXPECT', summary: 'Version that must have been signed.'}),
+  channel: Flags.string({helpGroup: 'EXPECT', summary: 'Channel that must have been signed.'}),
+  artifacts: Flags.string({
+    helpValue: 'DIR',
+    summary: 'Folder with the artifacts; the one of the manifest by default.',
+  }),
+  'manifest-only': Flags.boolean({
+    default: false,
+    exclusive: ['artifacts'],
+    summary: 'Judge the manifest alone: the artifacts are not here.',
+  }),
+  at: Flags.string({
+    helpValue: 'TIME',
+    summary: 'Judge expiry as of this time instead of now: to look at old releases.',
+  }),
+}
+
+export type ReleaseVerifyFlagValues = Interfaces.InferredFlags<typeof releaseVerifyFlags>

@@ -1,4 +1,4 @@
-import {join} from 'node:path'
+import {dirname, join} from 'node:path'
 import {
   applyRelease,
   cosignRelease,
@@ -130,7 +130,15 @@ function written(plan: ReleasePlan, file: ReleaseFile, replaced: boolean): Outco
     ],
     warnings: warningsOf(plan),
     ...(replaced ? {} : {undo: `rm ${shellWords([output])}`}),
+    next: verifyWords(plan),
   }
+}
+
+function verifyWords({output, artifacts}: ReleasePlan): string {
+  const folder = dirname(artifacts[0]?.path ?? output)
+  const words = dirname(output) === folder ? [output] : [output, '--artifacts', folder]
+  const trust = statIfThere('trust.json') === undefined ? 'FILE' : 'trust.json'
+  return `rel release verify ${shellWords(words)} --trust ${trust}`
 }
 
 function cosigned(plan: ReleasePlan, {file, added}: {file: ReleaseFile; added: boolean}): Outcome {

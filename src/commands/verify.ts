@@ -5,7 +5,7 @@ import {verifyFlags} from '../cli/verify-flags.ts'
 export default class Verify extends BaseCommand<typeof Verify> {
   static override summary = 'Verify a directory, an archive or a file.'
   static override description =
-    'A bundle passes only when trusted keys signed its manifest and every file is exactly as signed: nothing missing, nothing more. A single file is verified by the .minisig, .sshsig or .sig beside it. Nothing is unpacked or changed.'
+    'A bundle passes only when trusted keys signed its manifest and every file is exactly as signed: nothing missing, nothing more. A single file is verified by the .minisig, .sshsig or .sig beside it. Nothing is unpacked or changed. For a release manifest: rel release verify.'
   static override args = {
     path: Args.string({description: 'Directory, archive or file.', name: 'PATH', required: true}),
   }

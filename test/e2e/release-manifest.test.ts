@@ -48,6 +48,44 @@ if (needs('openssl'))
     }
   })
 
+test('a release is verified offline, from its folder or from another one', async () => {
+  const cwd = temporaryFolder('rel release ')
+  const ran = async (...args: string[]) => runRel([...args, '--json'], {cwd})
+  const codeOf = async (...args: string[]) => JSON.parse((await ran(...args)).stdout).error?.code
+  await ran('keys', 'new', 'build', '--no-passphrase')
+  mkdirSync(join(cwd, 'dist'))
+  writeFileSync(join(cwd, 'dist/agent-linux-arm64'), 'arm\n')
+  const facts = ['--product', 'edge-agent', '--version', '1.5.0-beta.1', '--key', 'build']
+  await ran('release', 'manifest', 'dist', ...facts, '-o', 'beta.json')
+  await ran('trust', 'init', '--key', 'build')
+  const verify = ['release', 'verify', 'beta.json', '--artifacts', 'dist', '--trust', 'trust.json']
+  const passed = await ran(...verify, '--product', 'edge-agent', '--channel', 'beta')
+  assert.is(passed.code, 0, passed.stdout)
+  const {result} = JSON.parse(passed.stdout)
+  assert.equal(
+    [result.version, result.artifacts_verified, result.artifacts.length],
+    ['1.5.0-beta.1', true, 1],
+  )
+  assert.is(await codeOf(...verify, '--version', '1.5.0'), 'version_mismatch')
+  assert.is(await codeOf('release', 'verify', 'beta.json', '--trust', 'trust.json'), 'file_missing')
+  assert.is(await codeOf('release', 'verify', 'beta.json'), 'input_required')
+  writeFileSync(join(cwd, 'dist/agent-linux-arm64'), 'ARM\n')
+  const refused = await ran(...verify)
+  assert.is(refused.code, 20)
+  assert.is(JSON.parse(refused.stdout).error.code, 'artifact_mismatch')
+  const alone = await ran(
+    'release',
+    'verify',
+    'beta.json',
+    '--manifest-only',
+    '--trust',
+    'trust.json',
+  )
+  assert.is(alone.code, 0)
+  assert.is(JSON.parse(alone.stdout).result.artifacts_verified, false)
+  assert.is(JSON.parse(alone.stdout).warnings.length, 1)
+})
+
 test('a file whose signature would count for something else is refused', async () => {
   const cwd = temporaryFolder()
   const ran = async (...args: string[]) => (await runRel([...args, '--json'], {cwd})).stdout

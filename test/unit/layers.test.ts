@@ -55,7 +55,7 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'sandbox',
     'verified-files',
   ],
-  release: ['make-release', 'publish/files'],
+  release: ['make-release', 'publish/files', 'verify-release'],
   trust: [
     'anchor-store',
     'ed25519',
