@@ -1,3 +1,4 @@
+import {rmSync} from 'node:fs'
 import {systemTime} from '../system/clock.ts'
 import {RelError} from '../system/error.ts'
 import {readFileLimited, statIfThere} from '../system/files.ts'
@@ -70,7 +71,7 @@ export async function openPanel(options: PanelOptions): Promise<OpenPanel> {
     const {blobs, uploads} = await openBlobs(folder, options.store)
     closers.push(() => blobs.close())
     await checkKeys(store, keys)
-    const isNew = await makeAdmin(store, folder, clock())
+    const isNew = await makeFirstAdmin(store, folder, clock())
     return {
       store,
       blobs,
@@ -138,22 +139,34 @@ async function checkKeys(store: PanelStore, keys: PanelKeys): Promise<void> {
 
 /**
  * The first administrator's token: in its file before the database knows it, so that an interrupted
- * first start is finished by the next one and never leaves a panel that nobody can enter.
+ * first start is finished by the next one and never leaves a panel that nobody can enter. Of
+ * instances that start on one empty database at the same time, one makes it; a file of the others
+ * that holds no token of this panel is taken away. True for the one.
  */
-async function makeAdmin(store: PanelStore, folder: DataFolder, now: number): Promise<boolean> {
+export async function makeFirstAdmin(
+  store: Pick<PanelStore, 'tokens' | 'claimSetting' | 'addToken'>,
+  folder: DataFolder,
+  now: number,
+): Promise<boolean> {
   if ((await store.tokens()).length > 0) return false
   const {adminToken} = folder
-  if (statIfThere(adminToken) === undefined) writeAdminToken(folder, newTokenText())
+  const isMade = statIfThere(adminToken) === undefined
+  if (isMade) writeAdminToken(folder, newTokenText())
   const text = readFileLimited(adminToken, 1024).toString('utf8').trim()
   if (!isTokenText(text))
     throw new RelError('panel_data_invalid', `${adminToken} holds no token`, {
       hint: `Remove ${adminToken} and start the panel again.`,
     })
+  const sha256 = sha256Hex(text)
+  if ((await store.claimSetting('token/first', sha256)) !== sha256) {
+    if (isMade) rmSync(adminToken, {force: true})
+    return false
+  }
   await store.addToken(
     {
       id: newUlid(now * 1000),
       name: 'first administrator',
-      sha256: sha256Hex(text),
+      sha256,
       verbs: ['admin'],
       expires: now + ADMIN_SECS,
       revoked: false,

@@ -1,13 +1,24 @@
-import {chmodSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync} from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+} from 'node:fs'
 import {request} from 'node:http'
 import {connect} from 'node:net'
 import {join} from 'node:path'
 import {text} from 'node:stream/consumers'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
-import {openPanel} from '../../../src/panel/open-panel.ts'
+import {openDataFolder} from '../../../src/panel/data-folder.ts'
+import {makeFirstAdmin, openPanel} from '../../../src/panel/open-panel.ts'
 import {jsonLines} from '../../../src/panel/server/request-log.ts'
+import {openSqliteStore} from '../../../src/panel/store/sqlite.ts'
 import {licenseHeader, parseLicense} from '../../../src/release/license-file.ts'
+import {sha256Hex} from '../../../src/system/hash.ts'
 import {testNow} from '../../support/anchors.ts'
 import {
   makeRelease,
@@ -332,6 +343,26 @@ test('one panel at a time has a data folder; its keys and its token survive', as
     assert.is((await again.ask('GET', '/v1/products/agent')).status, 200)
   } finally {
     await again.stop()
+  }
+})
+
+test('of two instances that start on one empty database, one makes the administrator', async () => {
+  const folder = temporaryFolder()
+  const store = await openSqliteStore({path: join(folder, 'panel.db'), now: () => testNow})
+  try {
+    const data = ['one', 'two'].map((name) => openDataFolder(join(folder, name)))
+    const made = await Promise.all(data.map((each) => makeFirstAdmin(store, each, testNow)))
+    assert.equal(made.toSorted(), [false, true])
+    assert.equal(
+      data.map(({adminToken}) => existsSync(adminToken)),
+      made,
+    )
+    const tokens = await store.tokens()
+    assert.is(tokens.length, 1)
+    const kept = readFileSync(data[made.indexOf(true)]?.adminToken ?? '', 'utf8').trim()
+    assert.is(tokens[0]?.sha256, sha256Hex(kept))
+  } finally {
+    await store.close()
   }
 })
 
