@@ -212,7 +212,7 @@ class Client implements Http {
     const end = rateLimitEnd(answer, now)
     if (end === undefined && answer.status < 500) return
     answer.drop()
-    if (end !== undefined) throw rateLimited(url, end, now)
+    if (end !== undefined) throw rateLimited(url, end, now, answer.headers)
     const retryAt = retryAfter(answer.headers, now)
     throw new RelError('http_server_error', `${shownUrl(url)} answers ${answer.status}`, {
       details: {

@@ -73,13 +73,24 @@ export function retryAfter(headers: HttpHeaders, nowMs: number): number | undefi
   return Number.isNaN(date) ? undefined : date
 }
 
-/** The refusal that says when to come back. */
-export function rateLimited(url: URL, endMs: number, nowMs: number): RelError {
+/** The refusal that says when to come back; only whoever counts by account lets a token in further. */
+export function rateLimited(
+  url: URL,
+  endMs: number,
+  nowMs: number,
+  headers: HttpHeaders = {},
+): RelError {
   const minutes = Math.max(1, Math.ceil((endMs - nowMs) / 60_000))
   const date = new Date(Math.min(endMs, 8.64e15)).toISOString().replace(/\.\d+Z$/, 'Z')
   const message = `${url.host} answers no more requests until ${date}, in ${minutes} min`
   const retryAt = Math.ceil(endMs / 1000)
-  return new RelError('rate_limited', message, {details: {retry_at: retryAt}})
+  const byAccount = headers['x-ratelimit-remaining'] === '0'
+  return new RelError('rate_limited', message, {
+    details: {retry_at: retryAt},
+    ...(byAccount
+      ? {hint: 'Come back at the time in the message, or set a token: it has a larger allowance.'}
+      : {}),
+  })
 }
 
 /** A validator that says "the very same bytes" (RFC 9110 8.8.1): only then a range can go on. */

@@ -94,7 +94,7 @@ const httpCodes = {
     exit: 'temporary',
     title: 'a server asks to come back later',
     cause: 'The number of requests in an hour, or in a short time, is used up.',
-    fix: 'Come back at the time in the message, or set a token: it has a larger allowance.',
+    fix: 'Come back at the time in the message; ask less often, or from fewer places at once.',
   },
 } as const satisfies CodeTable
 

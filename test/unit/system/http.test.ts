@@ -8,6 +8,7 @@ import {join} from 'node:path'
 import {gzipSync} from 'node:zlib'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
+import {codeInfo} from '../../../src/system/codes.ts'
 import {ContentCache} from '../../../src/system/content-cache.ts'
 import {makeHttp} from '../../../src/system/http-client.ts'
 import {
@@ -250,7 +251,19 @@ test('a long rate limit says when to come back', () =>
       const refusal = await rejectsCode(send, 'rate_limited')
       assert.is(refusal.details?.retry_at, START / 1000 + 1800)
       assert.match(refusal.message, 'in 30 min')
+      assert.match(refusal.hint ?? '', 'set a token')
       assert.is(seen.length, 1)
+    },
+  ))
+
+test('who does not count by account is not helped by a token', () =>
+  withServer(
+    (_request, response) => {
+      response.writeHead(429, {'retry-after': '1800'}).end()
+    },
+    async ({url}) => {
+      const refusal = await rejectsCode(() => client().http.send({url}), 'rate_limited')
+      assert.not.match(refusal.hint ?? codeInfo(refusal.code).fix, /token/)
     },
   ))
 
