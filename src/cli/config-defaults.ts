@@ -30,6 +30,30 @@ export async function withSignDefaults<Flags extends SignFlagValues>(flags: Flag
   }
 }
 
+type LicenseFlagValues = {
+  readonly product?: string | undefined
+  readonly panel?: string | undefined
+  readonly key?: string | undefined
+  readonly signer?: string | undefined
+}
+
+/**
+ * Flags of a command that issues licences with the configured product and key where none was given.
+ * With a panel that is asked to sign, no key of this machine takes its place.
+ */
+export async function withLicenseDefaults<Flags extends LicenseFlagValues>(
+  flags: Flags,
+): Promise<Flags> {
+  const config = await loadConfig()
+  const named = flags.key !== undefined || flags.signer !== undefined || flags.panel !== undefined
+  const key = named ? undefined : configDefault(config, 'key')
+  return {
+    ...flags,
+    product: flags.product ?? configDefault(config, 'product'),
+    ...(key === undefined ? {} : {[isSigner(key) ? 'signer' : 'key']: key}),
+  }
+}
+
 /** `exec:`, `pkcs11:`, `ssh-agent:`, `file:`; a plain name or path is a key. */
 function isSigner(key: string): boolean {
   return /^[a-z][a-z0-9+.-]+:/i.test(key)

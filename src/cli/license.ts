@@ -31,7 +31,7 @@ const FILE_MODE = 0o600
 
 export type IssueFlagValues = KeyFlagValues &
   PanelFlagValues & {
-    readonly product: string
+    readonly product?: string | undefined
     readonly customer: string
     readonly track: TrackName
     readonly entitlement?: readonly string[] | undefined
@@ -43,11 +43,15 @@ export type IssueFlagValues = KeyFlagValues &
 
 /**
  * `rel license issue`: signed here by --key, by the panel's own key, or signed here and registered.
- * Refuses with input_required when neither is named.
+ * Refuses with input_required when neither is named, or no product is.
  */
 export async function licenseIssue(flags: IssueFlagValues): Promise<Outcome> {
   const now = systemTime()
   const {product, customer, track, entitlement: entitlements = [], panel} = flags
+  if (product === undefined)
+    throw new RelError('input_required', 'no product was named', {
+      hint: 'Give --product, or product: in rel.config.yaml.',
+    })
   const id = flags.id ?? newUlid(now * 1000)
   const wanted = {
     id,

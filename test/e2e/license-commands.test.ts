@@ -37,6 +37,22 @@ function shell(panel: TestPanel, token: string) {
   }
 }
 
+test('product and key come from the configuration where no flag and no panel says them', async () => {
+  const cwd = temporaryFolder('rel licences ')
+  const ran = async (...args: string[]) => {
+    const {stdout} = await runRel([...args, '--json'], {cwd})
+    return JSON.parse(stdout) as Document
+  }
+  const issue = ['license', 'issue', '--customer', 'Acme', '--expires', '30d', '-o', 'acme.license']
+  assert.is((await ran(...issue)).error.code, 'input_required')
+  await ran('keys', 'new', 'license', '--no-passphrase')
+  writeFileSync(join(cwd, 'rel.config.yaml'), 'product: agent\nkey: license\n')
+  const {result} = await ran(...issue)
+  assert.equal([result.product, result.registered], ['agent', false])
+  const renewed = await ran('license', 'renew', 'acme.license', '--expires', '60d')
+  assert.is(renewed.result.serial, 2)
+})
+
 test('issue, explain, freeze, renew and revoke against a panel', async () => {
   // the commands go by the clock of the machine
   const panel = await startPanel({clock: () => Math.floor(Date.now() / 1000), products: {}})

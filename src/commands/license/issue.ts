@@ -8,7 +8,9 @@ export default class LicenseIssue extends BaseCommand<typeof LicenseIssue> {
   static override description =
     'With --key it is signed here and works offline; with --panel too, it is registered there. With --panel alone the panel signs it by its own licence key.'
   static override flags = {
-    product: Flags.string({required: true, summary: 'Product whose releases it opens.'}),
+    product: Flags.string({
+      summary: 'Product whose releases it opens; the configured one by default.',
+    }),
     customer: Flags.string({required: true, summary: 'Whom it is for.'}),
     track: trackFlag,
     entitlement: Flags.string({
@@ -37,6 +39,7 @@ export default class LicenseIssue extends BaseCommand<typeof LicenseIssue> {
 
   protected async perform({flags}: Input<typeof LicenseIssue>): Promise<Outcome> {
     const {licenseIssue} = await import('../../cli/license.ts')
-    return licenseIssue(flags)
+    const {withLicenseDefaults} = await import('../../cli/config-defaults.ts')
+    return licenseIssue(await withLicenseDefaults(flags))
   }
 }

@@ -36,6 +36,7 @@ export default class LicenseRenew extends BaseCommand<typeof LicenseRenew> {
 
   protected async perform({args, flags}: Input<typeof LicenseRenew>): Promise<Outcome> {
     const {licenseRenew} = await import('../../cli/license.ts')
-    return licenseRenew(args.license, flags)
+    const {withLicenseDefaults} = await import('../../cli/config-defaults.ts')
+    return licenseRenew(args.license, await withLicenseDefaults(flags))
   }
 }
