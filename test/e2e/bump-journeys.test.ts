@@ -451,7 +451,8 @@ if (needs('script'))
         await answered(['bump', 'new', 'stop'], repository.root, ['\u0003']),
         'interrupted',
       )
-      assert.equal(readdirSync(join(repository.root, 'playbooks')), ['proxy.yaml', 'traefik.yaml'])
+      const left = readdirSync(join(repository.root, 'playbooks')).sort()
+      assert.equal(left, ['playbook.schema.json', 'proxy.yaml', 'traefik.yaml'])
     }))
 
 test.run()
