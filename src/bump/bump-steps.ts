@@ -330,7 +330,11 @@ async function signOff(state: BumpState, context: StepContext) {
   const evidence = await evidenceOf(state, context)
   const digest = sha256Hex(canonicalJson(signable(evidence)))
   if (world.signOff === undefined) throw signOffMissing(state.item)
-  const {envelope, ...signed} = await world.signOff(signOffStatement(plan, digest))
+  const replayed = world.isReplay === true ? {replay: true} : {}
+  const {envelope, ...signed} = await world.signOff({
+    ...signOffStatement(plan, digest),
+    ...replayed,
+  })
   const {evidence: folder} = pathsOf(state, context)
   writeFileAtomic(join(folder, 'sign-off.json'), `${JSON.stringify(envelope, null, 2)}\n`)
   writeFileAtomic(join(folder, 'evidence.json'), `${canonicalJson(signable(evidence))}\n`)

@@ -2,6 +2,7 @@ import {readdirSync} from 'node:fs'
 import {join} from 'node:path'
 import {RelError} from '../system/error.ts'
 import {readFileLimited, statIfThere} from '../system/files.ts'
+import type {Git} from '../system/git.ts'
 import {nearest} from '../system/nearest.ts'
 import type {Playbook} from './playbook.ts'
 import {parsePlaybook} from './playbook-parse.ts'
@@ -13,19 +14,36 @@ const MAX_PLAYBOOK_BYTES = 256 * 1024
 
 /**
  * Every playbook of a repository, by name. Refuses with playbook_invalid, also when a file is not
- * named after its item: two files could move the same pin otherwise.
+ * named after its item: two files could move the same pin otherwise. A link, and a file that git
+ * ignores, are refused: nobody sees in a commit what they say.
  */
-export function loadPlaybooks(root: string): readonly Playbook[] {
-  const folder = join(root, PLAYBOOK_FOLDER)
-  if (statIfThere(folder) === undefined) return []
-  return readdirSync(folder)
+export async function loadPlaybooks(git: Git): Promise<readonly Playbook[]> {
+  const folder = join(git.root, PLAYBOOK_FOLDER)
+  const stat = statIfThere(folder)
+  if (stat === undefined) return []
+  if (!stat.isDirectory())
+    throw new RelError('playbook_invalid', `${PLAYBOOK_FOLDER} is not a folder, or a link to one`)
+  const names = readdirSync(folder)
     .filter((name) => /\.ya?ml$/.test(name))
     .sort()
-    .map((name) => loadPlaybook(folder, name))
+  await checkNotIgnored(git, names)
+  return names.map((name) => loadPlaybook(folder, name))
+}
+
+/** Of what git does not track; what it tracks is never ignored. */
+async function checkNotIgnored(git: Git, names: readonly string[]): Promise<void> {
+  const listing = ['ls-files', '-z', '--others', '--ignored', '--exclude-standard']
+  const listed = await git.text([...listing, '--', PLAYBOOK_FOLDER])
+  const ignored = new Set(listed.split('\0'))
+  const found = names.find((name) => ignored.has(`${PLAYBOOK_FOLDER}/${name}`))
+  if (found !== undefined)
+    throw new RelError('playbook_invalid', `${PLAYBOOK_FOLDER}/${found} is ignored by git`)
 }
 
 function loadPlaybook(folder: string, name: string): Playbook {
   const path = join(folder, name)
+  if (statIfThere(path)?.isFile() !== true)
+    throw new RelError('playbook_invalid', `${PLAYBOOK_FOLDER}/${name} is a link, or no file`)
   const text = readFileLimited(path, MAX_PLAYBOOK_BYTES).toString('utf8')
   const playbook = parsePlaybook(text, `${PLAYBOOK_FOLDER}/${name}`)
   if (name === `${playbook.item}.yaml`) return playbook

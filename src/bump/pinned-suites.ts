@@ -1,3 +1,4 @@
+import {PINNED_SNAPSHOT} from '../upstream/apt/config.ts'
 import type {Playbook} from './playbook.ts'
 
 /**
@@ -9,7 +10,8 @@ export function pinnedSuites(
   version: string,
 ): readonly {readonly url: string; readonly suite: string}[] {
   if (upstream.kind !== 'apt_snapshot' && upstream.kind !== 'apt_kernel') return []
-  const id = upstream.kind === 'apt_snapshot' ? version : upstream.snapshot
+  const isPin = upstream.kind === 'apt_snapshot' || upstream.snapshot === PINNED_SNAPSHOT
+  const id = isPin ? version : upstream.snapshot
   if (id === undefined) return []
   return upstream.suites.map(({name, url}) => {
     return {url: url.replaceAll('{snapshot}', id), suite: name}

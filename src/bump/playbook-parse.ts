@@ -3,6 +3,7 @@ import {fitsPattern} from '../system/bounded-regex.ts'
 import {RelError} from '../system/error.ts'
 import {nearest} from '../system/nearest.ts'
 import {readStrictYaml, type StrictYaml} from '../system/strict-yaml.ts'
+import {PINNED_SNAPSHOT} from '../upstream/apt/config.ts'
 import {pinnedSuites} from './pinned-suites.ts'
 import {type Playbook, playbookSchema} from './playbook.ts'
 
@@ -121,13 +122,15 @@ function checkKernelGates({gates, upstream}: Playbook, yaml: StrictYaml): void {
   for (const wanted of [boot, 'sign_off'] as const)
     if (!gates.some(({uses}) => uses === wanted))
       throw yaml.refusal(['gates'], 'key', `a kernel for ${upstream.arch} needs the gate ${wanted}`)
+  // where the pin is a snapshot, the version is no release
+  const word = upstream.snapshot === PINNED_SNAPSHOT ? '{kernel}' : '{new}'
   for (const [index, gate] of gates.entries()) {
     if (gate.uses !== 'boot_smoke') continue
     const {kernel, disk, release} = gate
-    // the verified kernel is expected to be {new}; of any other one it has to be said
-    const isSaid = release?.includes('{new}') ?? (kernel === undefined && disk === undefined)
+    // the verified kernel is expected to be that of the version; of any other one it has to be said
+    const isSaid = release?.includes(word) ?? (kernel === undefined && disk === undefined)
     if (!isSaid)
-      throw yaml.refusal(['gates', index], 'value', "the boot of a kernel needs release: '{new}'")
+      throw yaml.refusal(['gates', index], 'value', `the boot of a kernel needs release: '${word}'`)
   }
 }
 

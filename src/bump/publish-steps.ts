@@ -22,13 +22,24 @@ export async function commit(state: BumpState, context: StepContext) {
   }
   const {git} = context.world
   const before = await refAt(git, `refs/heads/${plan.branch}`)
-  const isAgain = state.earlier !== undefined && (await isCommitOf(git, state.earlier, draft))
-  const made = isAgain ? state.earlier : await commitTree(git, draft, {isSigned: true})
+  const made = (await againOf(state, plan, git)) ?? (await commitTree(git, draft, {isSigned: true}))
   if (plan.tag !== undefined) await checkTag(git, plan.tag, made)
   return {
     commit: made,
     ...(before === undefined ? {} : {branchBefore: before}),
   }
+}
+
+/** The commit of an earlier run of the same change; a replay leaves the real one where it is. */
+async function againOf(state: BumpState, plan: BumpPlan, git: Git): Promise<string | undefined> {
+  const {earlier} = state
+  if (earlier === undefined) return undefined
+  if (state.isReplay === true) {
+    const tree = await git.text(['rev-parse', `${earlier}^{tree}`])
+    return tree === treeOf(state) ? earlier : undefined
+  }
+  const wanted = {tree: treeOf(state), message: messageOf(state, plan)}
+  return (await isCommitOf(git, earlier, wanted)) ? earlier : undefined
 }
 
 /** Two signatures of one change differ, so a signed commit is compared by what it says. */
@@ -40,10 +51,14 @@ async function isCommitOf(
   return (await git.text(['log', '-1', '--format=%T%n%B', commit])) === `${tree}\n${message}`
 }
 
-function messageOf({verified, signOff}: BumpState, plan: BumpPlan): string {
+/** The trailer of a commit that stands on a recording; `rel bump audit` refuses a pin that has it. */
+export const REPLAY_TRAILER = 'Rel-Replay'
+
+function messageOf({verified, signOff, isReplay}: BumpState, plan: BumpPlan): string {
   const files = verified?.assets.map(({name, sha256}) => `${sha256}  ${name}`) ?? []
   const trailers = [
     `Rel-Level: ${verified?.level ?? 'L0'}`,
+    ...(isReplay === true ? [`${REPLAY_TRAILER}: nothing was asked or run anew`] : []),
     ...(signOff === undefined
       ? []
       : [

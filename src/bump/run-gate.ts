@@ -104,9 +104,16 @@ async function bootGateOf(
   if (boot === undefined)
     return unavailable(gate, 'there is neither a disk, nor a kernel with its initrd, to boot')
   const wanted =
-    release ?? (spec.kernel === undefined && spec.disk === undefined ? '{new}' : undefined)
-  const says = wanted === undefined ? {} : {release: withVersions(wanted, context)}
+    release ?? (spec.kernel === undefined && spec.disk === undefined ? '{kernel}' : undefined)
+  const says = wanted === undefined ? {} : {release: withKernel(wanted, context)}
   return bootSmoke({gate, machine, boot, heartbeat, ssh, timeoutSecs, ...says}, world)
+}
+
+/** With the release of the verified kernel, which its file is named after; else the new version. */
+export function withKernel(text: string, context: GateContext): string {
+  const file = context.assets.find(({arch}) => arch.endsWith('-vmlinuz'))?.name
+  const release = file?.replace(/^vmlinuz-/, '') ?? context.new
+  return withVersions(text, context).replaceAll('{kernel}', release)
 }
 
 async function reproducibleOf(

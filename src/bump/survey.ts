@@ -3,10 +3,12 @@ import type {Git} from '../system/git.ts'
 import type {Trust} from '../trust/trust-source.ts'
 import type {Drift, Upstream} from '../upstream/upstream.ts'
 import {type LastAudit, readAudits, writeAudits} from './audit-log.ts'
+import {isBumpSubject} from './change-text.ts'
 import {LOCK_FILE, type Lock, type LockEntry, parseLock} from './lock-file.ts'
 import {type CurrentPin, currentPins, currentVersion} from './plan.ts'
 import type {Playbook} from './playbook.ts'
 import {proofDrifts} from './proof-drifts.ts'
+import {REPLAY_TRAILER} from './publish-steps.ts'
 import {filesAt, headCommit} from './repository.ts'
 
 /** Opens the upstream of a playbook; refuses what is not configured. */
@@ -118,6 +120,7 @@ async function auditItem(
       return {item, current, verdict: 'drifted', drifts: [drift]}
     }
     const drifts = [
+      ...(await replayDrifts(git, playbook)),
       ...(await proofDrifts(playbook, entry, terms)),
       ...(await (await open(playbook, entry)).audit(current, entry.upstream)),
     ]
@@ -127,6 +130,20 @@ async function auditItem(
     const problem = {code: error.code, message: error.message}
     return {item, verdict: 'unknown', drifts: [], problem}
   }
+}
+
+/** How many commits back the bump is looked for that made the pin what it is. */
+const MAX_COMMITS = 200
+
+/** A pin that a replay moved: nothing was fetched and no gate was run for it. */
+async function replayDrifts(git: Git, {item, pins}: Playbook): Promise<readonly Drift[]> {
+  const files = [...new Set([...pins.map(({file}) => file), LOCK_FILE])]
+  const format = `%s%x00%(trailers:key=${REPLAY_TRAILER},valueonly,separator=%x20)`
+  const args = ['log', `--format=${format}`, `--max-count=${MAX_COMMITS}`, 'HEAD', '--', ...files]
+  const bumps = (await git.text(args)).split('\n').map((line) => line.split('\0'))
+  const [, replayed = ''] = bumps.find(([subject = '']) => isBumpSubject(subject, item)) ?? []
+  if (replayed === '') return []
+  return [{subject: item, code: 'bump_replayed', seen: 'a replay', wanted: 'a bump that asked'}]
 }
 
 async function pinFiles(git: Git, {pins}: Playbook) {

@@ -31,11 +31,13 @@ const MAX_LOG_BYTES = 64 * 1024 * 1024
  * Runs a playbook's vendoring commands in a checkout and gives the digests of what they leave. The
  * commands get REL_ITEM, REL_VERSION and, per verified asset, REL_ASSET_ARCH, or REL_ASSETS for those
  * without an architecture; no token, nothing else of the caller's environment. What they leave
- * running ends with them, or the log says what may not. Refuses with vendor_failed, tool_missing.
+ * running ends with them, or the log says what may not. Refuses with asset_changed, vendor_failed,
+ * tool_missing.
  */
 export async function vendor(vendoring: Vendoring): Promise<LockEntry['artifacts']> {
   const {playbook, folder, version, assets, log} = vendoring
   if (playbook.vendor === undefined) return []
+  for (const asset of assets) await checkUnchanged(asset)
   const {PATH = '/usr/bin:/bin', HOME = '/'} = process.env
   const versions = {REL_ITEM: playbook.item, REL_VERSION: version}
   const staged = stageAssets(assets, dirname(log))
@@ -57,6 +59,13 @@ export async function vendor(vendoring: Vendoring): Promise<LockEntry['artifacts
     staged.remove()
   }
   return artifactsIn(folder, playbook.vendor.artifacts)
+}
+
+/** Between verification and now a bump may have been interrupted for days. */
+async function checkUnchanged({name, path, sha256}: VerifiedAsset): Promise<void> {
+  const seen = statIfThere(path)?.isFile() === true ? await digestOf(path) : 'no file'
+  if (seen === sha256) return
+  throw new RelError('asset_changed', `${name} was verified as ${sha256}, and is ${seen} now`)
 }
 
 /** The digests of vendored files as they are in a checkout now. Refuses with vendor_failed. */
@@ -140,11 +149,15 @@ async function digestInside(folder: string, path: string): Promise<string> {
     throw new RelError('vendor_failed', `vendoring left no file ${path}`)
   if (relative(realpathSync(folder), realpathSync(full)).startsWith('..'))
     throw new RelError('vendor_failed', `${path} is outside of the checkout`)
+  return digestOf(full)
+}
+
+async function digestOf(path: string): Promise<string> {
   const hasher = createHash('sha256')
   try {
-    for await (const chunk of createReadStream(full)) hasher.update(chunk as Buffer)
+    for await (const chunk of createReadStream(path)) hasher.update(chunk as Buffer)
   } catch (error) {
-    throw fileError(error, full, 'read')
+    throw fileError(error, path, 'read')
   }
   return hasher.digest('hex')
 }

@@ -15,7 +15,7 @@ import {type TrustFlagValues, trustSourceFromFlags} from './trust-flags.ts'
 /** `rel bump list`: every item, where its pin is, what is newest; what cannot be asked is said. */
 export async function listItems({offline}: {readonly offline: boolean}): Promise<Outcome> {
   const git = await openGit(process.cwd())
-  const rows = await surveyItems(git, loadPlaybooks(git.root), offline ? undefined : opener())
+  const rows = await surveyItems(git, await loadPlaybooks(git), offline ? undefined : opener())
   return {
     result: {items: rows.map(itemJson)},
     lines: rows.length === 0 ? ['There are no playbooks.'] : rows.flatMap(itemLines),
@@ -93,7 +93,7 @@ export async function auditPins(
   flags: TrustFlagValues,
 ): Promise<Outcome> {
   const git = await openGit(process.cwd())
-  const playbooks = loadPlaybooks(git.root)
+  const playbooks = await loadPlaybooks(git)
   const chosen = item === undefined ? playbooks : [playbookOf(playbooks, item)]
   const rows = await auditItems(git, chosen, opener(), {
     now: systemTime(),

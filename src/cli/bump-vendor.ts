@@ -14,7 +14,7 @@ import {type ProgressMode, withProgress} from './progress.ts'
 /** `rel bump vendor ITEM`: what is pinned, into the work tree. Refuses with vendored_differs. */
 export async function vendorItem(item: string, mode: ProgressMode): Promise<Outcome> {
   const git = await openGit(process.cwd())
-  const playbook = playbookOf(loadPlaybooks(git.root), item)
+  const playbook = playbookOf(await loadPlaybooks(git), item)
   if (playbook.vendor === undefined)
     throw new RelError('usage_invalid', `the playbook of ${item} vendors nothing`, {
       hint: 'Only a playbook with a vendor section has files to vendor.',

@@ -49,7 +49,7 @@ export async function openBumpWorld(
   env: Environment,
 ): Promise<OpenWorld> {
   const git = await openGit(process.cwd(), env)
-  const playbooks = loadPlaybooks(git.root)
+  const playbooks = await loadPlaybooks(git)
   const playbook = playbookOf(playbooks, item)
   const ours = upstreamWorld(env)
   const tape = tapeOf(flags, ours)

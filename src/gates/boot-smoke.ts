@@ -36,6 +36,7 @@ import {cpioPadding} from './cpio.ts'
 import {EvidenceLog, logName} from './evidence-log.ts'
 import {type GateResult, type GateWorld, passed, refused, unavailable} from './gate.ts'
 import {readKernelImage} from './kernel-image.ts'
+import {ownsPort} from './port-owner.ts'
 import {findProgram, type ProgramEnd, runProgram} from './run-program.ts'
 
 const QEMU = 'qemu-system-aarch64'
@@ -255,7 +256,7 @@ async function watchBoot(
           decide()
         })
       if (spec.ssh)
-        waitForSsh(sshPort, ended.signal, () => {
+        waitForSsh({port: sshPort, pid: running.child.pid ?? 0}, ended.signal, () => {
           seen.ssh = true
           world.report?.('the SSH server of the guest answered')
           decide()
@@ -331,9 +332,20 @@ function onHeartbeat(socket: Duplex, call: () => void): void {
   })
 }
 
-/** QEMU takes connections before the guest listens, so only the server's own greeting counts. */
-function waitForSsh(port: number, ended: AbortSignal, call: () => void): void {
+type Forwarded = {readonly port: number; readonly pid: number}
+
+/**
+ * QEMU takes connections before the guest listens, so only the server's own greeting counts; and
+ * only of QEMU: somebody else on this machine may have taken the port before it did.
+ */
+function waitForSsh(forwarded: Forwarded, ended: AbortSignal, call: () => void): void {
   if (ended.aborted) return
+  const {port, pid} = forwarded
+  const again = () => setTimeout(() => waitForSsh(forwarded, ended, call), SSH_RETRY_MS)
+  if (!ownsPort(pid, port)) {
+    again()
+    return
+  }
   const socket: Socket = connect(port, '127.0.0.1')
   const retry = setTimeout(() => socket.destroy(), 10 * SSH_RETRY_MS)
   let greeted = false
@@ -345,7 +357,7 @@ function waitForSsh(port: number, ended: AbortSignal, call: () => void): void {
   socket.once('close', () => {
     clearTimeout(retry)
     if (greeted) call()
-    else setTimeout(() => waitForSsh(port, ended, call), SSH_RETRY_MS)
+    else again()
   })
 }
 

@@ -287,11 +287,11 @@ const version = '6.17.0-35.35~24.04.1'
 const banner = `Linux version ${release} (buildd@synthetic) (gcc) #35~24.04.1-Ubuntu SMP\n`
 
 /** A .deb of ar(5) members, with the image where Ubuntu has it; arm64 images there are gzipped. */
-function kernelDeb(data: (tar: Buffer) => [string, Buffer], text = banner): Buffer {
+function kernelDeb(data: (tar: Buffer) => [string, Buffer], text = banner, name = release): Buffer {
   const folder = temporaryFolder()
   mkdirSync(join(folder, 'boot'))
   const image = gzipSync(Buffer.concat([Buffer.alloc(4096), Buffer.from(text)]))
-  writeFileSync(join(folder, 'boot', `vmlinuz-${release}`), image)
+  writeFileSync(join(folder, 'boot', `vmlinuz-${name}`), image)
   const tar = execFileSync('tar', ['-C', folder, '-c', './boot'])
   return arArchive([['debian-binary', Buffer.from('2.0\n')], ['control.tar', tar], data(tar)])
 }
@@ -389,6 +389,59 @@ for (const [name, [make, code]] of Object.entries(wrongKernels))
     await publishKernel(context, deb, modules)
     await rejectsCode(() => verifyKernel(context), code)
   })
+
+type Kernel = {readonly abi: string; readonly version: string}
+
+/** Snapshots, each with one kernel of the line; the older kernel is gone from the newer one. */
+async function publishKernelAt({archive, key}: Context, id: string, {abi, version}: Kernel) {
+  const said = `Linux version ${abi} (buildd@synthetic) (gcc) #${version.slice(10)}-Ubuntu SMP\n`
+  const deb = kernelDeb(zst, said, abi)
+  const modules = Buffer.from(`modules of ${abi}`)
+  const image = packageOf(`linux-image-${abi}`, version, `linux-modules-${abi}`, deb)
+  const other = packageOf(`linux-modules-${abi}`, version, '', modules)
+  const meta = packageOf('linux-image-generic-hwe-24.04', version, `linux-image-${abi}`)
+  const date = `${id.slice(0, 4)}-${id.slice(4, 6)}-${id.slice(6, 8)}T00:00:00Z`
+  const packages = {arm64: [meta, image, other]}
+  await publish(archive, `/ubuntu/${id}`, {...updates(date, '1'), packages}, [key])
+  archive.files.set(`/ubuntu/${id}/${image.Filename}`, deb)
+  archive.files.set(`/ubuntu/${id}/${other.Filename}`, modules)
+}
+
+test('a kernel that is pinned by its snapshot: each id has its own, also on the way back', async (context) => {
+  const old = {abi: '6.17.0-34-generic', version: '6.17.0-34.34~24.04.1'}
+  await publishKernelAt(context, early, old)
+  for (const id of [late, midnight]) await publishKernelAt(context, id, {abi: release, version})
+  const {snapshot: _, ...live} = kernelConfig(context)
+  const [suite_] = live.suites
+  const config = aptKernelSchema.parse({
+    ...live,
+    suites: [{...suite_, url: `${context.archive.url}/ubuntu/{snapshot}`}],
+    snapshot: '{new}',
+  })
+  const upstream = makeAptKernelUpstream(config, makeWorld())
+  const verifiedAt = async (id: string) => upstream.verify(await upstream.find(id), 'L3')
+  const imagesOf = async (id: string) =>
+    (await verifiedAt(id)).assets.map(({name}) => name).filter((name) => /^vmlinuz/.test(name))
+  assert.equal(await imagesOf(late), [`vmlinuz-${release}`])
+  assert.equal(await imagesOf(early), [`vmlinuz-${old.abi}`])
+  const {candidate, lock} = await verifiedAt(late)
+  assert.equal([candidate.version, candidate.tag], [late, version])
+  assert.equal(await upstream.audit(late, lock), [])
+  assert.ok(upstream.compare(late, early) > 0)
+  assert.is((await upstream.latest(early))?.version, midnight)
+  assert.is(await upstream.latest(late), undefined, 'the same kernel is nothing newer')
+  await publishKernelAt(context, late, {abi: release, version: '6.17.0-35.36~24.04.1'})
+  const codes = (await makeAptKernelUpstream(config, makeWorld()).audit(late, lock)).map(
+    ({code}) => code,
+  )
+  assert.ok(codes.includes('snapshot_changed'), codes.join())
+  for (const [id, code] of [
+    ['20250231T000000Z', 'snapshot_id_impossible'],
+    ['29990101T000000Z', 'snapshot_in_future'],
+    [release, 'snapshot_id_malformed'],
+  ] as const)
+    await rejectsCode(async () => upstream.find(id), code)
+})
 
 test('a synthetic kernel package that was exchanged is refused', async (context) => {
   await publishKernel(context, kernelDeb(zst))

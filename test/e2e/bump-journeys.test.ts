@@ -149,7 +149,7 @@ test('the pull request that is open is updated; a token without rights is refuse
 /** Where namespaces are allowed, the kernel blocks sockets too, those of git and make included. */
 const unshare = spawnSync('unshare', ['-rn', 'true']).status === 0 ? ['unshare', '-rn'] : []
 
-test('a recorded bump is replayed with sockets blocked: the same commit, the same text, no push', async () => {
+test('a recorded bump is replayed with sockets blocked: the same tree, the same text, no push', async () => {
   const tape = join(temporaryFolder(), 'tape')
   const kept = {root: '', commit: '', body: '', env: {}}
   const ran = join(temporaryFolder(), 'ran')
@@ -187,7 +187,11 @@ test('a recorded bump is replayed with sockets blocked: the same commit, the sam
   const git = (...args: readonly string[]) =>
     spawnSync('git', [...args], {cwd: kept.root, env: gitEnv, encoding: 'utf8'}).stdout
   const result = resultOf(await replay(...bump))
-  assert.is(result.commit, kept.commit)
+  const made = String(result.commit)
+  assert.is(git('rev-parse', `${made}^{tree}`), git('rev-parse', `${kept.commit}^{tree}`))
+  const message = (commit: string) => git('log', '-1', '--format=%an%n%ct%n%B', commit)
+  assert.is(message(made).replace(/^Rel-Replay: .*\n/m, ''), message(kept.commit))
+  assert.not.equal(message(made), message(kept.commit))
   assert.is(result.pushed, false)
   assert.equal(
     (result.gates as {gate: string; verdict: string}[]).map((it) => [it.gate, it.verdict]),
@@ -197,7 +201,7 @@ test('a recorded bump is replayed with sockets blocked: the same commit, the sam
   assert.is(readFileSync(ran, 'utf8'), 'once\n', 'a replay runs no gate')
   assert.is(readFileSync(join(String(result.evidence), 'pull-request.md'), 'utf8'), kept.body)
   assert.is(git('ls-remote', 'origin', `refs/heads/${BRANCH}`), '')
-  assert.is(git('rev-parse', BRANCH).trim(), kept.commit)
+  assert.is(git('rev-parse', BRANCH).trim(), made)
   assert.match(readFileSync(mark, 'utf8'), /^(loaded\n)+$/)
 
   // that it compares: another title is another text, which the recording has no answer for
@@ -451,7 +455,8 @@ if (needs('script'))
         await answered(['bump', 'new', 'stop'], repository.root, ['\u0003']),
         'interrupted',
       )
-      assert.equal(readdirSync(join(repository.root, 'playbooks')), ['proxy.yaml', 'traefik.yaml'])
+      const left = readdirSync(join(repository.root, 'playbooks')).sort()
+      assert.equal(left, ['playbook.schema.json', 'proxy.yaml', 'traefik.yaml'])
     }))
 
 test.run()

@@ -275,6 +275,37 @@ test('a waiver without a signer, for no gate, or beside evidence is refused', as
   await refused('waiver_unused', none, {hardwareEvidence})
 })
 
+test('a pin that a replay moved is drift, whatever was signed in it', async () => {
+  const repository = fresh()
+  const signed: JsonObject[] = []
+  const sign = signOffBy(ada, trust, NOW)
+  const {context} = await stage(repository, {
+    isReplay: true,
+    signOff: (statement) => {
+      signed.push(statement)
+      return sign(statement)
+    },
+  })
+  const {commit = ''} = await startBump(waived(), context)
+  assert.match(repository.git('log', '-1', '--format=%B', commit), /^Rel-Replay: /m)
+  assert.equal(
+    signed.map(({replay}) => replay),
+    [true],
+  )
+  repository.git('merge', '--quiet', '--ff-only', BRANCH)
+  const audited = await auditAt(repository, NOW)
+  assert.equal([audited.verdict, audited.codes], ['drifted', ['bump_replayed']])
+})
+
+test('a replay leaves the commit of the real bump where it is', async () => {
+  const repository = fresh()
+  const {context} = await stage(repository)
+  const {commit} = await startBump(waived(), context)
+  const again = await stage(repository, {isReplay: true})
+  assert.is((await startBump(waived(), again.context)).commit, commit)
+  assert.is(repository.git('rev-parse', BRANCH), commit)
+})
+
 test('a bump that was interrupted for too long does not go on with its waiver', async () => {
   const repository = fresh()
   repository.git('remote', 'set-url', 'origin', join(repository.root, 'nowhere'))

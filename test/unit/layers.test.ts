@@ -47,6 +47,7 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'copy-tree',
     'elf-check',
     'evidence-log',
+    'port-owner',
     'reproducible',
     'command-gate',
     'marked-processes',

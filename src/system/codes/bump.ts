@@ -280,6 +280,20 @@ export const bumpCodes = {
     cause: 'The file is damaged, or made by another version of rel.',
     fix: 'Record it again with --record FILE.',
   },
+  asset_changed: {
+    exit: 'verification',
+    title: 'a verified file is another one now',
+    cause:
+      'A file in the cache was removed or changed after it was verified and before it was vendored, for example while a bump was interrupted. Nothing was vendored from it.',
+    fix: 'Run rel bump abort ITEM where a bump was interrupted, then bump it again: the file is fetched and verified anew.',
+  },
+  bump_replayed: {
+    exit: 'verification',
+    title: 'the pin was moved by a replay',
+    cause:
+      'The last bump of the item in this history has the trailer Rel-Replay: it was made from a recording, so nothing was asked of upstream and no gate was run for it. A recording can have been edited.',
+    fix: 'Take the commit back and bump the item again without --replay.',
+  },
   forge_token_missing: {
     exit: 'usage',
     title: 'there is no token for the forge',

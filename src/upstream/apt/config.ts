@@ -60,7 +60,13 @@ export const aptSnapshotSchema = z
     message: 'every url needs {snapshot}: apt may ignore an option that names it',
   })
 
-/** A pin that is a kernel release, such as 6.1.0-56-arm64 (docs/formats/upstream-apt.md). */
+/** As `snapshot` of a kernel: its versions are snapshot ids. */
+export const PINNED_SNAPSHOT = '{new}'
+
+/**
+ * A pin that is a kernel release, such as 6.1.0-56-arm64, or the snapshot that the kernel is taken
+ * from (docs/formats/upstream-apt.md).
+ */
 export const aptKernelSchema = z
   .strictObject({
     kind: z.literal('apt_kernel'),
@@ -74,7 +80,7 @@ export const aptKernelSchema = z
       .string()
       .max(16)
       .optional()
-      .describe('Snapshot id that {snapshot} in a url stands for.'),
+      .describe('Snapshot id that {snapshot} in a url stands for; {new} where the id is the pin.'),
   })
   .refine(
     ({suites, snapshot}) =>

@@ -9,7 +9,7 @@ import {
   type SignedPackage,
   type SignedSuite,
 } from './archive.ts'
-import type {AptKernelConfig} from './config.ts'
+import {type AptKernelConfig, PINNED_SNAPSHOT} from './config.ts'
 import {readDebFile} from './deb-archive.ts'
 import {
   archiveLevel,
@@ -30,7 +30,7 @@ import {
 } from './kernel-mapping.ts'
 import {checkKernelBanner, compareKernelReleases} from './kernel-names.ts'
 import type {SuiteWish} from './release-rules.ts'
-import {parseSnapshotId} from './snapshot-id.ts'
+import {lastMidnight, parseSnapshotId, snapshotIdAt} from './snapshot-id.ts'
 
 type Kernel = MappedKernel<SignedPackage>
 
@@ -40,7 +40,8 @@ type State = {readonly suites: readonly SignedSuite[]; readonly packages: readon
 type KernelWorld = AptWorld & {readonly cache: Pick<ContentCache, 'add'>}
 
 /**
- * An upstream whose versions are kernel releases, as `uname -r` prints them. The signed indexes of
+ * An upstream whose versions are kernel releases, as `uname -r` prints them, or snapshot ids: then
+ * the kernel is the one that the meta package of a snapshot stands for. The signed indexes of
  * all suites decide which package that is. Assets are told apart by their arch: `arm64` is the image
  * package, `arm64-modules` the modules where they are apart, `arm64-vmlinuz` the kernel taken out of
  * the verified package. Refuses as fetchSuite, fetchPackages, currentKernel,
@@ -53,7 +54,8 @@ export function makeAptKernelUpstream(config: AptKernelConfig, world: KernelWorl
 class KernelUpstream implements Upstream {
   readonly #config: AptKernelConfig
   readonly #world: KernelWorld
-  #state: Promise<State> | undefined
+  /** By snapshot id, '' for a live archive: all questions of one run are about one state of each. */
+  readonly #states = new Map<string, Promise<State>>()
 
   constructor(config: AptKernelConfig, world: KernelWorld) {
     this.#config = config
@@ -61,7 +63,8 @@ class KernelUpstream implements Upstream {
   }
 
   async latest(current: string): Promise<Candidate | undefined> {
-    const {packages} = await this.#archive()
+    if (this.#isSnapshotPinned()) return this.#latestSnapshot(current)
+    const {packages} = await this.#archive(current)
     const kernel = currentKernel(packages, this.#config.meta, this.#config.distribution)
     return this.compare(kernel.release.text, current) > 0
       ? candidateOf(kernel, packages)
@@ -69,11 +72,12 @@ class KernelUpstream implements Upstream {
   }
 
   async find(version: string): Promise<Candidate> {
-    const {packages} = await this.#archive()
-    return candidateOf(await this.#kernel(version), packages)
+    const {packages} = await this.#archive(version)
+    return {...candidateOf(await this.#kernel(version), packages), version}
   }
 
   compare(a: string, b: string): number {
+    if (this.#isSnapshotPinned()) return this.#secsOf(a) - this.#secsOf(b)
     return compareKernelReleases(a, b)
   }
 
@@ -83,7 +87,7 @@ class KernelUpstream implements Upstream {
   ): Promise<VerifiedVersion> {
     checkMinimum(minimum)
     const kernel = await this.#kernel(candidate.version)
-    const {suites} = await this.#archive()
+    const {suites} = await this.#archive(candidate.version)
     const debs = [kernel.image, ...(kernel.modules === undefined ? [] : [kernel.modules])]
     const {arch} = this.#config
     const imageDeb = await this.#debAsset(kernel.image, arch)
@@ -111,8 +115,8 @@ class KernelUpstream implements Upstream {
   }
 
   /** A live archive moves on, so its InRelease files may differ; the packages may not. */
-  async audit(_version: string, lock: VerifiedVersion['lock']): Promise<readonly Drift[]> {
-    const {suites, packages} = await this.#archive()
+  async audit(version: string, lock: VerifiedVersion['lock']): Promise<readonly Drift[]> {
+    const {suites, packages} = await this.#archive(version)
     const seen = packages.map((entry) => packageLock(entry, this.#config.arch))
     const replaced = {code: 'apt_package_replaced', goneCode: 'apt_package_missing'} as const
     const changed = {code: 'snapshot_changed', goneCode: 'snapshot_changed'} as const
@@ -125,8 +129,9 @@ class KernelUpstream implements Upstream {
   }
 
   async #kernel(version: string): Promise<Kernel> {
-    const {packages} = await this.#archive()
-    const {distribution} = this.#config
+    const {packages} = await this.#archive(version)
+    const {distribution, meta} = this.#config
+    if (this.#isSnapshotPinned()) return currentKernel(packages, meta, distribution)
     const kernel = findKernel(packages, version, distribution)
     checkKernelLine(packages, kernel, this.#metas(), distribution)
     return kernel
@@ -137,15 +142,31 @@ class KernelUpstream implements Upstream {
     return before === undefined ? [meta] : [meta, before]
   }
 
-  /** Fetched once: all questions of one run are about one state of the archive. */
-  #archive(): Promise<State> {
-    this.#state ??= this.#fetch()
-    return this.#state
+  #isSnapshotPinned(): boolean {
+    return this.#config.snapshot === PINNED_SNAPSHOT
   }
 
-  async #fetch(): Promise<State> {
-    const {suites: wanted, keyring, snapshot, arch} = this.#config
-    const at = this.#time()
+  /** The state at the last midnight (UTC), when its kernel is another package than the pinned one. */
+  async #latestSnapshot(current: string): Promise<Candidate | undefined> {
+    const midnight = lastMidnight(this.#world.now)
+    if (midnight <= this.#secsOf(current)) return undefined
+    const id = snapshotIdAt(midnight)
+    const [was, is] = [await this.#kernel(current), await this.#kernel(id)]
+    return is.image.sha256 === was.image.sha256 ? undefined : this.find(id)
+  }
+
+  #archive(version: string): Promise<State> {
+    const snapshot = this.#isSnapshotPinned() ? version : this.#config.snapshot
+    const kept = this.#states.get(snapshot ?? '')
+    if (kept !== undefined) return kept
+    const fetched = this.#fetch(snapshot)
+    this.#states.set(snapshot ?? '', fetched)
+    return fetched
+  }
+
+  async #fetch(snapshot: string | undefined): Promise<State> {
+    const {suites: wanted, keyring, arch} = this.#config
+    const at = this.#time(snapshot)
     const suites: SignedSuite[] = []
     const packages: SignedPackage[] = []
     for (const entry of wanted) {
@@ -158,11 +179,13 @@ class KernelUpstream implements Upstream {
     return {suites, packages}
   }
 
-  #time(): SuiteWish['at'] {
-    const {snapshot, distribution} = this.#config
-    const {now} = this.#world
-    if (snapshot === undefined) return {kind: 'live', time: now}
-    return {kind: 'snapshot', time: parseSnapshotId(snapshot, distribution, now)}
+  #time(snapshot: string | undefined): SuiteWish['at'] {
+    if (snapshot === undefined) return {kind: 'live', time: this.#world.now}
+    return {kind: 'snapshot', time: this.#secsOf(snapshot)}
+  }
+
+  #secsOf(id: string): number {
+    return parseSnapshotId(id, this.#config.distribution, this.#world.now)
   }
 
   #wish(suite: AptKernelConfig['suites'][number], at: SuiteWish['at']): SuiteWish {

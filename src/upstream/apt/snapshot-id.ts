@@ -33,6 +33,13 @@ export function snapshotIdAt(secs: number): string {
   return new Date(Math.floor(secs) * 1000).toISOString().replace(/[-:]|\.000/g, '')
 }
 
+const DAY_SECS = 86_400
+
+/** The last midnight (UTC) before an instant, both in seconds since the epoch. */
+export function lastMidnight(now: number): number {
+  return Math.floor(now / DAY_SECS) * DAY_SECS
+}
+
 function snapshotSecs(id: string): number {
   const [, ...parts] = form.exec(id) ?? []
   if (parts.length === 0) {

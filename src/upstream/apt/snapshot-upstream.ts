@@ -18,12 +18,10 @@ import {
   suiteLock,
 } from './evidence.ts'
 import {newestPackage} from './newest-package.ts'
-import {parseSnapshotId, snapshotAgeWarning, snapshotIdAt} from './snapshot-id.ts'
+import {lastMidnight, parseSnapshotId, snapshotAgeWarning, snapshotIdAt} from './snapshot-id.ts'
 
 /** A package as the snapshot has it for one architecture. */
 type Found = {readonly arch: string; readonly entry: SignedPackage}
-
-const DAY_SECS = 86_400
 
 /**
  * An upstream whose versions are snapshot ids: what a build gets is proved from the signed InRelease
@@ -49,7 +47,7 @@ class SnapshotUpstream implements Upstream {
   /** The state at the last midnight (UTC), when any suite was published since `current`. */
   async latest(current: string): Promise<Candidate | undefined> {
     const before = this.#secsOf(current)
-    const midnight = Math.floor(this.#world.now / DAY_SECS) * DAY_SECS
+    const midnight = lastMidnight(this.#world.now)
     if (midnight <= before) return undefined
     const [old, fresh] = [await this.#at(current), await this.#at(snapshotIdAt(midnight))]
     const isNewer = fresh.some(({release}, at) => release.date > (old[at]?.release.date ?? 0))

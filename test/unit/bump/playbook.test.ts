@@ -55,6 +55,24 @@ const notBooting: readonly [string, RegExp, string, RegExp][] = [
   ['a boot of one release', /release: '\{new\}'/, 'release: 6.1.0-1-arm64', /needs release/],
   ['a boot without an initrd', / {4}initrd: .*\n/, '', /needs an initrd/],
 ]
+/** The same kernel, pinned by the snapshot that it is taken from. */
+const bySnapshot = kernelPlaybook
+  .replace(
+    / {4}- name: (bookworm\S*)\n {6}url: \S+/g,
+    "    - name: $1\n      url: 'https://snapshot.debian.org/archive/debian/{snapshot}'",
+  )
+  .replace('  meta: ', "  snapshot: '{new}'\n  meta: ")
+
+test('a kernel that is pinned by its snapshot says its release, which is not the pin', () => {
+  const {message} = throwsCode(() => parsePlaybook(bySnapshot, 'k.yaml'), 'playbook_invalid')
+  assert.match(message, "needs release: '{kernel}'")
+  const {upstream} = parsePlaybook(
+    bySnapshot.replace("release: '{new}'", "release: '{kernel}'"),
+    'k.yaml',
+  )
+  assert.is('snapshot' in upstream && upstream.snapshot, '{new}')
+})
+
 for (const [name, from, to, message] of notBooting)
   test(`a kernel is refused: ${name}`, () => {
     assert.match(kernelPlaybook, from)

@@ -4,7 +4,7 @@ import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import {gateSchema} from '../../../src/bump/playbook-gates.ts'
 import {parsePlaybook} from '../../../src/bump/playbook-parse.ts'
-import {gateRunner} from '../../../src/bump/run-gate.ts'
+import {gateRunner, withKernel} from '../../../src/bump/run-gate.ts'
 import type {GateContext} from '../../../src/bump/world.ts'
 import {sha256Hex} from '../../../src/system/hash.ts'
 import {traefikPlaybook} from '../../support/bump/sample.ts'
@@ -88,6 +88,19 @@ test('placeholders of a gate: versions and inputs; what the shell reads is left 
   const result = await run({uses: 'command', name: 'c', run: ['echo', ...words]})
   const said = readFileSync(result.logs[0]?.path ?? '', 'utf8').split('\n')
   assert.is(said[1], 'traefik v3.3.4 v3.3.5 3.3.5 v3.3.5 sha256:5a {OTHER} $'.concat('{BASE}'))
+})
+
+test('the release that a boot must say is that of the verified kernel, whatever the pin is', () => {
+  const at = {...context(), new: '20260415T120000Z'}
+  const file = {sha256: 'x', size: 1, path: '/cache/k', level: 'L3' as const}
+  const image = {arch: 'arm64-vmlinuz', name: 'vmlinuz-6.17.0-35-generic', ...file}
+  assert.is(withKernel('{kernel}', {...at, assets: [image]}), '6.17.0-35-generic')
+  assert.is(withKernel('{new}', {...at, assets: [image]}), '20260415T120000Z')
+  assert.is(
+    withKernel('{kernel}', {...at, assets: []}),
+    '20260415T120000Z',
+    'and no boot says that',
+  )
 })
 
 test('what is no ELF program is refused', async () => {

@@ -1,11 +1,22 @@
 import {spawnSync} from 'node:child_process'
-import {mkdirSync, readdirSync, readFileSync, symlinkSync} from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import {parsePlaybook} from '../../../src/bump/playbook-parse.ts'
 import {vendor} from '../../../src/bump/vendor.ts'
+import {sha256Hex} from '../../../src/system/hash.ts'
 import {traefikPlaybook} from '../../support/bump/sample.ts'
+import {rejectsCode} from '../../support/rejects.ts'
 import {temporaryFolder} from '../../support/tmp.ts'
 
 /** Vendors by a script whose child leaves its session; what it left, and the log. */
@@ -45,5 +56,36 @@ test('without namespaces it ends all the same, and the log says what may not', a
     process.env.PATH = PATH
   }
 })
+
+const changes: readonly [string, (path: string) => void][] = [
+  ['changed', (path) => writeFileSync(path, 'other bytes')],
+  ['removed', (path) => rmSync(path)],
+  [
+    'replaced by a link to the same bytes',
+    (path) => {
+      renameSync(path, `${path}.old`)
+      symlinkSync(`${path}.old`, path)
+    },
+  ],
+]
+for (const [name, change] of changes)
+  test(`a verified file that was ${name} since is asset_changed, and nothing is run`, async () => {
+    const folder = temporaryFolder()
+    const path = join(folder, 'asset')
+    writeFileSync(path, 'bytes')
+    const sha256 = sha256Hex('bytes')
+    const asset = {name: 'a', arch: 'amd64', path, sha256, size: 5, level: 'L1'} as const
+    const playbook = {
+      ...parsePlaybook(traefikPlaybook, 't.yaml'),
+      vendor: {run: [['cp', path, 'out']], artifacts: ['out'], timeout_secs: 60},
+    }
+    const log = join(folder, 'evidence/vendor.log')
+    const vendoring = {playbook, folder, version: 'v3.3.5', assets: [asset], log}
+    assert.equal(await vendor(vendoring), [{path: 'out', sha256}])
+    rmSync(join(folder, 'out'))
+    change(path)
+    await rejectsCode(() => vendor(vendoring), 'asset_changed')
+    assert.not.ok(existsSync(join(folder, 'out')))
+  })
 
 test.run()
