@@ -93,7 +93,7 @@ export async function licenseMain(
   const standing = stateAt(expires, state, now)
   const holds = may(session, 'license')
   const because = reason === undefined || reason === '' ? undefined : html`<bdi>${reason}</bdi>`
-  return html`<h1><bdi>${customer}</bdi>${standingTag(standing)}</h1>
+  return html`<h1><bdi>${customer}</bdi> ${standingTag(standing)}</h1>
 ${facts([
   ['Product', product],
   ['Id', html`<code>${id}</code>`],
