@@ -1,6 +1,6 @@
 import {writeFileSync} from 'node:fs'
 import {join} from 'node:path'
-import type {Browser, BrowserContextOptions, Page} from 'playwright-core'
+import type {Browser, BrowserContextOptions, Locator, Page} from 'playwright-core'
 import {suite} from 'uvu'
 import * as assert from 'uvu/assert'
 import {testNow} from '../support/anchors.ts'
@@ -58,6 +58,13 @@ async function license({ask}: TestPanel, customer: string, track: string): Promi
   return String((await wanted(201, ask('POST', '/v1/licenses', {body}))).json.id)
 }
 
+/** Clicks what leads to another page, and waits until it is there. */
+async function follow(page: Page, way: Locator): Promise<void> {
+  const there = page.waitForEvent('load')
+  await way.click()
+  await there
+}
+
 /** A page that is signed in, as somebody does it. */
 async function signedIn(
   {panel, browser}: World,
@@ -69,7 +76,7 @@ async function signedIn(
   await page.goto('/')
   assert.is(new URL(page.url()).pathname, '/sign-in')
   await page.getByLabel('Token', {exact: true}).fill(token)
-  await page.getByRole('button', {name: 'Sign in'}).click()
+  await follow(page, page.getByRole('button', {name: 'Sign in'}))
   await page.getByRole('heading', {level: 1, name: 'Products'}).waitFor()
   return watched
 }
@@ -90,7 +97,7 @@ test('everything can be read with JavaScript off', async (world) => {
   const watched = await signedIn(world, {javaScriptEnabled: false})
   const {page} = watched
   assert.match(await seen(page), /agent\s+1\.4\.2\s+2026-01-01 00:00\s+2\s+trust anchor set/)
-  await page.getByRole('link', {name: 'agent', exact: true}).click()
+  await follow(page, page.getByRole('link', {name: 'agent', exact: true}))
   const product = await seen(page)
   assert.match(product, /beta\s+1\.5\.0-beta\.1/)
   assert.match(
@@ -99,7 +106,7 @@ test('everything can be read with JavaScript off', async (world) => {
   )
   assert.match(product, /1\.4\.2\s+stable\s+published\s+complete\s+3/)
 
-  await page.getByRole('link', {name: '1.4.2'}).first().click()
+  await follow(page, page.getByRole('link', {name: '1.4.2'}).first())
   const stored = await wanted(200, world.panel.ask('GET', '/v1/products/agent/releases/1.4.2'))
   const [artifact] = stored.json.artifacts as Record<string, string>[]
   await page.locator('summary').first().click()
@@ -141,17 +148,17 @@ test('recall, freeze, renew and revoke with JavaScript off, each after a confirm
   const watched = await signedIn(world, {javaScriptEnabled: false})
   const {page} = watched
   await page.goto('/products/agent/releases/1.3.9')
-  await page.getByRole('link', {name: 'Recall 1.3.9…'}).click()
+  await follow(page, page.getByRole('link', {name: 'Recall 1.3.9…'}))
   assert.match(await seen(page), /There is no undo/)
   assert.is((await panel.panel.store.release('agent', '1.3.9'))?.state, 'published')
   await page.getByLabel('Reason').fill('it eats disks')
   await page.getByLabel('Replacement').fill('newest')
-  await page.getByRole('button', {name: 'Recall 1.3.9'}).click()
+  await follow(page, page.getByRole('button', {name: 'Recall 1.3.9'}))
   assert.match(await seen(page), /This is no version/)
   assert.is(await page.getByLabel('Reason').inputValue(), 'it eats disks')
   assert.is((await panel.panel.store.release('agent', '1.3.9'))?.state, 'published')
   await page.getByLabel('Replacement').fill('1.4.2')
-  await page.getByRole('button', {name: 'Recall 1.3.9'}).click()
+  await follow(page, page.getByRole('button', {name: 'Recall 1.3.9'}))
   assert.match(await seen(page), /agent 1\.3\.9\s*recalled[\s\S]*it eats disks/)
   assert.equal((await panel.panel.store.release('agent', '1.3.9'))?.recall, {
     reason: 'it eats disks',
@@ -160,21 +167,21 @@ test('recall, freeze, renew and revoke with JavaScript off, each after a confirm
   assert.is(await page.getByRole('link', {name: /Recall/}).count(), 0)
 
   await page.goto(`/licenses/${id}`)
-  await page.getByRole('link', {name: 'Freeze…'}).click()
+  await follow(page, page.getByRole('link', {name: 'Freeze…'}))
   await page.getByLabel('Reason').fill('not paid')
-  await page.getByRole('button', {name: 'Freeze licence'}).click()
+  await follow(page, page.getByRole('button', {name: 'Freeze licence'}))
   assert.match(await seen(page), /frozen[\s\S]*not paid[\s\S]*Nothing new: it was frozen/)
-  await page.getByRole('link', {name: 'Renew…'}).click()
+  await follow(page, page.getByRole('link', {name: 'Renew…'}))
   await page.getByLabel('Good through').fill('2026-12-31')
-  await page.getByRole('button', {name: 'Renew licence'}).click()
+  await follow(page, page.getByRole('button', {name: 'Renew licence'}))
   assert.match(await seen(page), /active[\s\S]*2027-01-01 00:00[\s\S]*Serial\s+2/)
-  await page.getByRole('link', {name: 'Revoke…'}).click()
+  await follow(page, page.getByRole('link', {name: 'Revoke…'}))
   await page.getByLabel('Reason').fill('sold on')
-  await page.getByRole('button', {name: 'Revoke licence'}).click()
+  await follow(page, page.getByRole('button', {name: 'Revoke licence'}))
   assert.match(await seen(page), /revoked[\s\S]*Nothing: the licence is revoked/)
   assert.is((await panel.panel.store.license(id))?.state, 'revoked')
 
-  await page.getByRole('button', {name: 'Sign out'}).click()
+  await follow(page, page.getByRole('button', {name: 'Sign out'}))
   await page.goto(`/licenses/${id}`)
   assert.is(new URL(page.url()).pathname, '/sign-in')
   await done(watched, world)
@@ -210,7 +217,7 @@ test('a keyboard is enough, and where it is can be seen', async (world) => {
   await pressTo('Token')
   await page.keyboard.type(panel.adminToken)
   await page.keyboard.press('Enter')
-  await page.getByRole('heading', {name: 'agent 1.3.8'}).waitFor()
+  await page.getByRole('heading', {name: 'agent 1.3.8 published', exact: true}).waitFor()
   await pressTo('Recall 1.3.8')
   await page.keyboard.press('Enter')
   await page.getByRole('heading', {name: 'Recall agent 1.3.8?'}).waitFor()
@@ -218,7 +225,7 @@ test('a keyboard is enough, and where it is can be seen', async (world) => {
   await page.keyboard.type('by keyboard')
   await pressTo('Recall 1.3.8')
   await page.keyboard.press('Space')
-  await page.getByRole('heading', {name: 'agent 1.3.8'}).waitFor()
+  await page.getByRole('heading', {name: 'agent 1.3.8 recalled', exact: true}).waitFor()
   assert.match(await seen(page), /by keyboard/)
   await done(watched, world)
 })
@@ -267,9 +274,9 @@ test('every page keeps the rules in light, dark and on a phone', async (world) =
         'getComputedStyle(document.documentElement).backgroundColor',
       )
       assert.is(ground, look === 'dark' ? 'rgb(20, 23, 27)' : 'rgb(255, 255, 255)')
-      await page.getByRole('button', {name: 'Sign out'}).click()
+      await follow(page, page.getByRole('button', {name: 'Sign out'}))
       await page.getByLabel('Token', {exact: true}).fill('relp_no')
-      await page.getByRole('button', {name: 'Sign in'}).click()
+      await follow(page, page.getByRole('button', {name: 'Sign in'}))
       await page.getByText('unknown, expired or revoked').waitFor()
       assert.equal(await pageFlaws(page), [], `${look} sign-in`)
       await done(watched, world)

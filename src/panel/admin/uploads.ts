@@ -3,6 +3,7 @@ import {RelError} from '../../system/error.ts'
 import type {Panel} from '../panel.ts'
 import type {PanelApp} from '../server/app.ts'
 import type {Metrics} from '../server/metrics.ts'
+import type {Caller} from '../server/token.ts'
 import type {StoredUpload} from '../store/store.ts'
 import {digestText, exact, headers, ulidText} from './fields.ts'
 import {blobMended, blobSize} from './flaws.ts'
@@ -30,8 +31,8 @@ export function uploadRoutes(app: PanelApp, panel: Panel, metrics: Metrics): voi
       config: {verbs: ['publish', 'release']},
       schema: {summary: 'Whether the bytes are there', params: exact({sha256: digestText})},
     },
-    async ({params: {sha256}}, reply) => {
-      const size = await blobSize(blobs, sha256)
+    async ({params: {sha256}, caller}, reply) => {
+      const size = await sizeFor(caller, sha256)
       if (size === undefined) throw new RelError('blob_missing', 'the panel has no such bytes')
       return reply.header('rel-size', String(size)).header('cache-control', 'no-store').send()
     },
@@ -72,7 +73,7 @@ export function uploadRoutes(app: PanelApp, panel: Panel, metrics: Metrics): voi
       const sha256 = announcedDigest(given['upload-metadata'])
       if (size > config.limits.uploadBytes)
         throw new RelError('upload_quota', `${size} bytes, at most ${config.limits.uploadBytes}`)
-      if ((await blobSize(blobs, sha256)) === size)
+      if ((await sizeFor(caller, sha256)) === size)
         return reply
           .code(200)
           .headers({'tus-resumable': TUS, 'upload-offset': String(size)})
@@ -167,6 +168,13 @@ export function uploadRoutes(app: PanelApp, panel: Panel, metrics: Metrics): voi
           .send()
       },
     )
+  }
+
+  /** A token of some products is not told what only other products have. */
+  async function sizeFor({token}: Caller, sha256: string): Promise<number | undefined> {
+    const {products} = token
+    if (products !== undefined && !(await store.namesBlob(sha256, products))) return undefined
+    return blobSize(blobs, sha256)
   }
 
   /** What does not have its digest is gone, here as in the upload store. */

@@ -93,7 +93,7 @@ export async function licenseMain(
   const standing = stateAt(expires, state, now)
   const holds = may(session, 'license')
   const because = reason === undefined || reason === '' ? undefined : html`<bdi>${reason}</bdi>`
-  return html`<h1><bdi>${customer}</bdi>${standingTag(standing)}</h1>
+  return html`<h1><bdi>${customer}</bdi> ${standingTag(standing)}</h1>
 ${facts([
   ['Product', product],
   ['Id', html`<code>${id}</code>`],
@@ -232,7 +232,7 @@ const deeds: Readonly<Record<LicenseDeed, {title: string; text: string; button: 
   },
   renew: {
     title: 'Renew',
-    text: 'The licence gets a later expiry and a higher serial, and is active again if it was frozen. Hand the new file to its holder; the old one is good until it expires.',
+    text: 'The licence gets a later expiry and a higher serial, and is active again if it was frozen. Nodes fetch the new file by themselves; until then the panel takes the old one for it.',
     button: 'Renew licence',
   },
 }

@@ -30,7 +30,7 @@ export async function releaseMain(
   // what the matrix demands now says nothing of a release that was complete when it was published
   const lacking =
     state === 'draft' ? missing : missing.filter(({reason}) => reason === 'not_uploaded')
-  return html`<h1>${product.name} ${version}${stateTag(state)}</h1>
+  return html`<h1>${product.name} ${version} ${stateTag(state)}</h1>
 ${stored.recall !== undefined && recalledNote(product.name, stored.recall)}
 ${lacking.length > 0 && html`<section class="note alarm" aria-label="Missing"><p>${state === 'draft' ? 'Not complete. Missing:' : 'Bytes of this release are gone from the store:'}</p>${missingList(lacking)}</section>`}
 ${facts([

@@ -46,7 +46,7 @@ main:focus { outline: none; }
 main { flex: 1; padding-top: .6rem; padding-bottom: 3rem; }
 .foot { padding-top: .9rem; padding-bottom: 1.25rem; color: var(--quiet); font-size: .87rem; }
 h1 { font-size: 1.6rem; line-height: 1.25; letter-spacing: -.015em; margin: .3rem 0 1rem; font-weight: 650; }
-h1 .tag { font-size: .93rem; letter-spacing: 0; vertical-align: .25em; margin-left: .6rem; }
+h1 .tag { font-size: .93rem; letter-spacing: 0; vertical-align: .25em; margin-left: .35rem; }
 h2 { font-size: 1.1rem; margin: 2.1rem 0 .6rem; font-weight: 650; }
 h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; font-weight: 600; }
 p { margin: .5rem 0; max-width: 68ch; }

@@ -1,10 +1,13 @@
 import {monitorEventLoopDelay} from 'node:perf_hooks'
 
+/** How often the delay of the event loop is looked at; what is recorded holds this interval as well. */
+const LOOK_MS = 20
+
 /** Counts of one panel process, written as Prometheus text (exposition format 0.0.4). */
 export class Metrics {
   readonly #requests = new Map<string, number>()
   readonly #problems = new Map<string, number>()
-  readonly #delay = monitorEventLoopDelay({resolution: 20})
+  readonly #delay = monitorEventLoopDelay({resolution: LOOK_MS})
   readonly #gauges = new Map<string, {help: string; read: () => number}>()
   #uploaded = 0
 
@@ -46,7 +49,7 @@ export class Metrics {
         'rel_panel_event_loop_p99_seconds',
         'gauge',
         'Delay of the event loop, 99th percentile.',
-        this.#delay.percentile(99) / 1e9,
+        Math.max(0, this.#delay.percentile(99) / 1e9 - LOOK_MS / 1000),
       ),
       ...single(
         'process_cpu_seconds_total',

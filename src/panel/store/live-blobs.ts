@@ -23,6 +23,17 @@ export async function* liveDigests(engine: Engine): AsyncGenerator<string> {
   }
 }
 
+/** Whether a release of one of these products, a draft as well, names the digest. */
+export async function isNamedBy(
+  {db}: Engine,
+  sha256: string,
+  products: readonly string[],
+): Promise<boolean> {
+  if (products.length === 0) return false
+  const query = db.selectFrom('release_blobs').select('sha256').where('sha256', '=', sha256)
+  return (await query.where('product', 'in', products).limit(1).executeTakeFirst()) !== undefined
+}
+
 /**
  * Runs `remove` unless something names the digest. Nothing can begin to name it meanwhile: drafts
  * and uploads wait for this transaction, so a blob is never taken away under a release.

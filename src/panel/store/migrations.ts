@@ -10,7 +10,7 @@ const steps: readonly ((engine: Engine) => readonly string[])[] = [firstTables]
  * Refuses with store_newer when a later rel wrote it.
  */
 export async function migrate(engine: Engine): Promise<void> {
-  await engine.db.transaction().execute(async (trx) => {
+  await engine.writer.transaction().execute(async (trx) => {
     await engine.lockSchema(trx)
     await run(trx, `create table if not exists settings (${columns(engine, settingsColumns)})`)
     const version = await schemaVersion(trx)

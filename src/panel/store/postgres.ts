@@ -60,6 +60,7 @@ function openEngine(url: string): Engine {
   return {
     label,
     db,
+    writer: db,
     hasRowLocks: true,
     text: 'text collate "C"',
     guards,

@@ -10,6 +10,7 @@ import {
   expiredUploads,
   findUpload,
   insertUpload,
+  isNamedBy,
   liveDigests,
   removeUnlessLive,
 } from './live-blobs.ts'
@@ -96,6 +97,7 @@ export async function openRelationalStore(engine: Engine, now: () => number): Pr
     verifyAudit: () => reading(() => verifyAuditChain(engine)),
     record: (event, by) => writing((work) => appendAudit(work, event, by)),
 
+    namesBlob: (sha256, products) => reading(() => isNamedBy(engine, sha256, products)),
     liveBlobs: () => liveDigests(engine),
     unlessLive: (sha256, remove) => writing((work) => removeUnlessLive(work, sha256, remove)),
 

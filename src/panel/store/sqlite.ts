@@ -51,11 +51,14 @@ export async function openSqliteStore({
 }
 
 function openEngine(path: string, busyTimeoutMs: number): Engine {
-  const database = openDatabase(path, busyTimeoutMs)
-  const db = new Kysely<Tables>({dialect: sqliteDialect(database, busyTimeoutMs)})
+  const connections = openDatabase(path, busyTimeoutMs)
+  const [db, writer] = [connections.reader, connections.writer].map(
+    (database) => new Kysely<Tables>({dialect: sqliteDialect(database, busyTimeoutMs)}),
+  ) as [Kysely<Tables>, Kysely<Tables>]
   return {
     label: path,
     db,
+    writer,
     hasRowLocks: false,
     text: 'text',
     guards,
@@ -63,21 +66,31 @@ function openEngine(path: string, busyTimeoutMs: number): Engine {
     refusal: (error) => refusal(error, path),
     isTransient: () => false,
     backup: (target) => backUp(path, target),
-    close: () => db.destroy(),
+    close: async () => {
+      await db.destroy()
+      await writer.destroy() // the last one takes the write-ahead log with it
+    },
   }
 }
 
-function openDatabase(path: string, busyTimeoutMs: number): DatabaseSync {
-  let database: DatabaseSync | undefined
+type Connections = {readonly reader: DatabaseSync; readonly writer: DatabaseSync}
+
+function openDatabase(path: string, busyTimeoutMs: number): Connections {
+  let writer: DatabaseSync | undefined
+  let reader: DatabaseSync | undefined
   try {
     checkFolder(path)
     // the write-ahead log and its index take over the mode of the file
     if (!existsSync(path)) closeSync(openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600))
-    database = new DatabaseSync(path)
-    prepareConnection(database, path, busyTimeoutMs)
-    return database
+    writer = new DatabaseSync(path)
+    prepareConnection(writer, path, busyTimeoutMs)
+    reader = new DatabaseSync(path, {readOnly: true})
+    reader.exec(`pragma busy_timeout = ${busyTimeoutMs}`)
+    reader.exec('pragma trusted_schema = off')
+    return {reader, writer}
   } catch (error) {
-    database?.close()
+    reader?.close()
+    writer?.close()
     throw refusal(error, path) ?? fileError(error, path, 'write')
   }
 }

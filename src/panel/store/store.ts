@@ -103,6 +103,8 @@ export type PanelStore = {
   /** Writes an event that changed nothing else (a sign-in, a refusal). */
   record(event: AuditEvent, by: Actor): Promise<void>
 
+  /** Whether a release of one of these products names the digest. */
+  namesBlob(sha256: string, products: readonly string[]): Promise<boolean>
   /** Digests that any release or upload names: what garbage collection keeps. */
   liveBlobs(): AsyncIterable<string>
   /**

@@ -106,7 +106,10 @@ export type AuditTableRow = {
 /** What differs between the databases; everything else is one code base. */
 export type Engine = {
   readonly label: string
+  /** For reading alone. */
   readonly db: Kysely<Tables>
+  /** For transactions; of SQLite a connection of its own, so that no reader waits for a writer. */
+  readonly writer: Kysely<Tables>
   /** Whether a transaction must lock rows; SQLite has one writer anyway. */
   readonly hasRowLocks: boolean
   /** Type of text whose order is that of its bytes. */

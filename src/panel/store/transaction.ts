@@ -15,7 +15,7 @@ export async function write<Result>(
 ): Promise<Result> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await engine.db.transaction().execute((trx) => body({trx, engine, now: now()}))
+      return await engine.writer.transaction().execute((trx) => body({trx, engine, now: now()}))
     } catch (error) {
       if (attempt < ATTEMPTS && engine.isTransient(error)) continue
       throw engine.refusal(error) ?? error

@@ -90,6 +90,7 @@ export class PanelTarget {
     const patience = new Patience(this.#world)
     let location = this.#world.journal.location(asset.sha256)
     let furthest = -1
+    let isDoubtful = location !== undefined
     for (;;) {
       try {
         location ??= await this.#begin(asset)
@@ -103,12 +104,16 @@ export class PanelTarget {
         }
         if (offset > furthest) patience.progress()
         furthest = Math.max(furthest, offset)
+        // a connection that was cut may still be writing: bytes sent now would be refused and lost
+        if (isDoubtful && offset < asset.size) await this.#patch(asset, location, offset, 0)
+        isDoubtful = false
         if (await this.#send(asset, location, offset)) {
           this.#world.journal.forget(asset.sha256)
           return
         }
       } catch (error) {
         if (!isResumable(error)) throw error
+        isDoubtful = true
         await patience.after(error)
       }
     }
@@ -162,8 +167,18 @@ export class PanelTarget {
   }
 
   /** The next piece; true after the last one. */
-  async #send({path, size}: PlannedAsset, location: string, offset: number): Promise<boolean> {
-    const length = Math.min(PIECE, size - offset)
+  async #send(asset: PlannedAsset, location: string, offset: number): Promise<boolean> {
+    const length = Math.min(PIECE, asset.size - offset)
+    await this.#patch(asset, location, offset, length)
+    return offset + length === asset.size
+  }
+
+  async #patch(
+    {path}: PlannedAsset,
+    location: string,
+    offset: number,
+    length: number,
+  ): Promise<void> {
     await askPanel(this.#access, {
       method: 'PATCH',
       path: location,
@@ -174,7 +189,6 @@ export class PanelTarget {
       },
       body: this.#world.readFrom(path, offset, length),
     })
-    return offset + length === size
   }
 
   #ask(request: PanelRequest): Promise<PanelAnswer> {

@@ -45,6 +45,8 @@ export type PublicationOptions = {
   readonly through?: (http: Http) => Http
   readonly clock?: () => number
   readonly keepReceipt?: (text: string) => void
+  /** What a wait is; nothing when not given. */
+  readonly wait?: () => Promise<void>
 }
 
 /** A publication of a folder: nobody sleeps in it, and a second one shares nothing but the journal. */
@@ -94,6 +96,7 @@ function worldOf({panel, github}: Targets, options: PublicationOptions): Publish
     now: () => (options.clock?.() ?? Math.floor(Date.now() / 1000)) * 1000 + slept,
     sleep: async (ms: number) => {
       slept += ms
+      await options.wait?.()
     },
   }
   const cache = new ContentCache(temporaryFolder())

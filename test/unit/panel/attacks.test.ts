@@ -12,9 +12,11 @@ import {
   licenseHeader,
   parseLicense,
 } from '../../../src/release/license-file.ts'
+import {sha256Hex} from '../../../src/system/hash.ts'
 import {signedAnchor, testAnchor, testNow, testSigner} from '../../support/anchors.ts'
 import {
   type Answer,
+  agentSlot,
   draft,
   flip,
   makeRelease,
@@ -192,6 +194,27 @@ test('bytes that were swapped on the disk are sent again by who publishes', asyn
     await wanted(200, panel.ask('HEAD', `/v1/blobs/${artifact.sha256}`))
     await wanted(200, flip(panel, release))
     assert.equal(readFileSync(path), content)
+  })
+})
+
+test('a publisher of one product does not learn what another one has', async () => {
+  await withPanel({products: {agent: [agentSlot], secret: [agentSlot]}}, async (panel) => {
+    const release = await makeRelease({product: 'secret', version: '1.0.0'})
+    await draft(panel, release)
+    const [content] = release.bytes.values()
+    assert.ok(content)
+    const path = `/v1/blobs/${sha256Hex(content)}`
+    const [stranger, own] = [
+      await panel.token(['publish'], ['agent']),
+      await panel.token(['publish'], ['agent', 'secret']),
+    ]
+    const absent = await panel.ask('HEAD', `/v1/blobs/${'0'.repeat(64)}`, {token: stranger})
+    const hidden = await panel.ask('HEAD', path, {token: stranger})
+    assert.equal([absent.status, hidden.status], [404, 404])
+    assert.is((await panel.ask('HEAD', path, {token: own})).status, 200)
+    assert.is((await upload(panel, content, own)).status, 200)
+    assert.is((await upload(panel, content, stranger)).status, 204)
+    assert.is((await panel.ask('HEAD', path, {token: stranger})).status, 404)
   })
 })
 

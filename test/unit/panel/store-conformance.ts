@@ -550,6 +550,18 @@ function otherCases(check: Check): void {
       return digests
     }
     assert.equal(await live(), ['kept', 'dropped', 'uploaded'].map(sha256Hex).sort())
+    const kept = sha256Hex('kept')
+    assert.is(await store.namesBlob(kept, ['other', 'edge-agent']), true)
+    assert.is(await store.namesBlob(kept, ['other']), false)
+    assert.is(await store.namesBlob(kept, []), false)
+    assert.is(await store.namesBlob(sha256, ['edge-agent']), false)
+    for (const limit of [
+      {count: 1, bytes: 99},
+      {count: 9, bytes: 15},
+    ])
+      await rejectsCode(() => store.addUpload({...upload, id: 'u2'}, limit), 'upload_quota')
+    await store.addUpload({...upload, id: 'u2'}, {count: 2, bytes: 16})
+    await store.removeUpload('u2')
     let removed = 0
     const remove = async (): Promise<void> => {
       removed++
@@ -583,7 +595,12 @@ function otherCases(check: Check): void {
     await store.setSetting('panel', 'a')
     await store.setSetting('panel', 'b')
     assert.is(await store.setting('panel'), 'b')
-    await store.addReport({licenseId: 'x', code: 'ok', version: '1.0.0', phase: 'boot', time: 1})
+    const told = {licenseId: 'x', code: 'ok', version: '1.0.0', phase: 'boot'}
+    for (let at = 0; at < 200; at++) await store.addReport({...told, time: 1 + at})
+    await rejectsCode(() => store.addReport({...told, time: 300}), 'rate_limited')
+    await store.addReport({...told, licenseId: 'y', time: 300})
+    await store.addReport({...told, time: 86_401})
+    await store.addReport({...told, time: 40 * 86_400})
     await store.checkWritable()
   })
 }

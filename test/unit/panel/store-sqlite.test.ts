@@ -70,6 +70,7 @@ test('sqlite: another writer is waited for, but not for ever', async () => {
   const other = new DatabaseSync(path)
   other.exec('begin immediate')
   const waiting = store.record({event: 'waited'}, by)
+  assert.is((await store.products()).length, 1) // while its own writer waits
   await rejectsCode(() => impatient.record({event: 'impatient'}, by), 'store_busy')
   assert.is((await impatient.products()).length, 1) // reading waits for nobody
   other.exec('commit')
