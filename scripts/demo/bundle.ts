@@ -22,6 +22,7 @@ import type {ErrorCode} from '../../src/system/codes.ts'
 import {installOwnPackage, packOwnPackage} from '../own-package.ts'
 import {
   announce,
+  begin,
   command,
   discard,
   fail,
@@ -33,6 +34,7 @@ import {
   run,
   runRefused,
   say,
+  show,
 } from './stage.ts'
 
 const {version} = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {version: string}
@@ -82,14 +84,20 @@ async function signAndVerify(): Promise<void> {
 
 async function packAndUnpack(): Promise<void> {
   say(heading('4. One file to ship, verified while it is read'))
-  await run('pack app --output app.tar.gz', 0)
-  await run('verify app.tar.gz --trust trust.json', 0)
-  await run('pack app --output app.tar.zst', 0)
-  await run('inspect app.tar.zst', 0)
-  await run('unpack app.tar.zst -C unpacked --trust trust.json', 0)
+  await together(['pack app --output app.tar.gz', 'pack app --output app.tar.zst'])
+  await together([
+    'verify app.tar.gz --trust trust.json',
+    'inspect app.tar.zst',
+    'unpack app.tar.zst -C unpacked --trust trust.json',
+  ])
   await run('diff app unpacked --exit-code', 0)
   discard('unpacked')
   await checkWithOpenssl()
+}
+
+/** Commands that do not wait for each other, shown in their order. */
+async function together(lines: readonly string[]): Promise<void> {
+  for (const begun of lines.map((words) => begin(words))) await show(begun, 0)
 }
 
 /** What rel signs, a stock tool can check: the 116 bytes, the signature, the key. */
