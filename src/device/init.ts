@@ -1,12 +1,22 @@
 import {lstatSync, mkdirSync} from 'node:fs'
 import {join} from 'node:path'
 import {RelError} from '../system/error.ts'
-import {fileError, statIfThere} from '../system/files.ts'
+import {fileError, readFileLimited, statIfThere} from '../system/files.ts'
 import {loadAnchor} from '../trust/anchor-store.ts'
 import {anchorText} from '../trust/anchor-write.ts'
+import {anchorTrust} from '../trust/trust-source.ts'
+import {type DeviceConfig, MAX_CONFIG_BYTES, parseConfig} from './config.ts'
 import type {Device} from './device.ts'
 import {replaceFile, swapLink} from './durable-fs.ts'
-import {linkedVersion, paths, readableRecords, versionPath, writeRecord, writing} from './layout.ts'
+import {
+  linkedVersion,
+  paths,
+  readableRecords,
+  settle,
+  versionPath,
+  writeRecord,
+  writing,
+} from './layout.ts'
 import {floorText, type Slot} from './record.ts'
 import {placeTree} from './stage.ts'
 import {higher} from './state.ts'
@@ -29,6 +39,34 @@ export function makeRoot(root: string): void {
   const current = statIfThere(join(root, paths.current))
   if (current !== undefined && statIfThere(join(root, paths.private)) === undefined)
     throw new RelError('file_exists', 'current is there, and was not made by rel')
+}
+
+/** A configuration that is to become device.json. Refuses with upgrade_config_invalid, file_*. */
+export function readConfigFile(path: string): {
+  readonly config: DeviceConfig
+  readonly configText: string
+} {
+  const bytes = readFileLimited(path, MAX_CONFIG_BYTES)
+  return {config: parseConfig(bytes), configText: bytes.toString('utf8')}
+}
+
+/** What would be installed, verified; nothing is written. Refuses as install does. */
+export async function checkFirst(
+  {product, target}: DeviceConfig,
+  anchorPath: string,
+  source: string,
+  now: number,
+): Promise<Slot> {
+  const file = loadAnchor(anchorPath)
+  const trust = anchorTrust(file, 'manifest')
+  const expect = {product, ...(target === undefined ? {} : {target})}
+  const {verifyBundle} = await import('../bundle/verify.ts')
+  try {
+    const {legacy} = file.anchor
+    return slotOf(await verifyBundle(source, {trust, expect, now, legacy}), now)
+  } catch (error) {
+    throw upgradeError(error)
+  }
 }
 
 /**
@@ -74,6 +112,7 @@ export async function repair(device: Device): Promise<Slot> {
   if (version === undefined)
     throw new RelError('upgrade_layout_invalid', 'current is missing: nothing says what runs')
   const policy = policyOf(root, config, world.now())
+  settle(world.fs)
   try {
     const {verifyDirectory} = await import('../bundle/verify.ts')
     const expect = {...policy.expect, version}
@@ -85,7 +124,6 @@ export async function repair(device: Device): Promise<Slot> {
       replaceFile(world.fs, paths.floor, floorText(floor), 0o600)
       const record = {state: 'committed', running: slot, attempts: 0, floor, failed: []} as const
       writeRecord(world.fs, {...record, seq: seq + 1})
-      writeRecord(world.fs, {...record, seq: seq + 2})
     })
     return slot
   } catch (error) {

@@ -105,6 +105,17 @@ export function writeRecord(fs: DurableFs, record: DeviceRecord): void {
   writing(() => replaceFile(fs, record.seq % 2 === 0 ? even : odd, recordText(record), 0o600))
 }
 
+/**
+ * Makes durable what a reader sees: a run that was killed may have ended between a rename and its
+ * sync, and whoever acts on that name would act on what the next power cut takes back.
+ */
+export function settle(fs: DurableFs): void {
+  writing(() => {
+    fs.run({op: 'sync_dir', path: paths.private})
+    fs.run({op: 'sync_dir', path: ''})
+  })
+}
+
 /** Raises floor.json; a floor that is there already is left alone. */
 export function writeFloor(fs: DurableFs, floor: string): void {
   const bytes = bytesOf(fs.root, paths.floor)

@@ -10,6 +10,7 @@ import {
   listVersions,
   paths,
   type Records,
+  settle,
   unfinishedPath,
   versionPath,
   writeFloor,
@@ -26,6 +27,7 @@ import {verifyInstalled} from './verify-installed.ts'
  * upgrade_layout_invalid, upgrade_rollback_failed.
  */
 export async function resume(device: Device): Promise<Records> {
+  settle(device.world.fs)
   const records = recordsOf(device)
   const {record} = records
   if (record.state === 'trial') return continueTrial(device, records)
