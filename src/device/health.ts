@@ -44,7 +44,7 @@ function askUrl(
   secs: number,
 ): Promise<Unhealthy> {
   return new Promise((resolve) => {
-    const signal = AbortSignal.timeout(secs * 1000)
+    const signal = AbortSignal.timeout(Math.ceil(secs * 1000))
     const request = get(url, {agent: false, signal}, (response) => {
       const pieces: Buffer[] = []
       let size = 0
