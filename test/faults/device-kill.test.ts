@@ -90,7 +90,7 @@ test('a rollback that is killed anywhere is ended by the next run', async () => 
   })
 })
 
-test('one acts, others are told upgrade_busy, and the lock is free at once after its holder', async () => {
+test('one acts, another is told upgrade_busy, and the lock is free when its holder ends', async () => {
   const root = copyOf(node)
   await whileLocked(root, async () => {
     await rejectsCode(() => whileLocked(root, async () => undefined), 'upgrade_busy')
