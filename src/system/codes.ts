@@ -3,6 +3,7 @@ import {bumpCodes} from './codes/bump.ts'
 import {bundleCodes} from './codes/bundle.ts'
 import {cliCodes} from './codes/cli.ts'
 import {type CodeInfo, exitCodes} from './codes/code.ts'
+import {deviceCodes} from './codes/device.ts'
 import {gatesCodes} from './codes/gates.ts'
 import {jsonCodes} from './codes/json.ts'
 import {keysCodes} from './codes/keys.ts'
@@ -31,6 +32,7 @@ export const codeAreas = {
   publish: publishCodes,
   panel: panelCodes,
   store: storeCodes,
+  device: deviceCodes,
 } as const
 
 export const codes = {
@@ -49,6 +51,7 @@ export const codes = {
   ...publishCodes,
   ...panelCodes,
   ...storeCodes,
+  ...deviceCodes,
 } as const
 
 /** The closed union of everything that can go wrong; the same in CLI, JSON, panel, device and docs. */

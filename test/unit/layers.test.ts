@@ -40,6 +40,18 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'verify-file',
     'vouched-sidecars',
   ],
+  device: [
+    'device',
+    'durable-fs',
+    'health',
+    'init',
+    'layout',
+    'lock',
+    'resume',
+    'stage',
+    'verify-installed',
+    'write-tree',
+  ],
   gates: [
     'apt-sources',
     'boot-smoke',

@@ -1,0 +1,28 @@
+import {Args, Flags} from '@oclif/core'
+
+/** The folder of a node, for every command of rel device. */
+export const deviceArgs = {
+  root: Args.string({description: 'Folder of the node.', name: 'DIR', required: true}),
+}
+
+/** The flags of commands that change a node. */
+export const changeFlags = {
+  'dry-run': Flags.boolean({default: false, summary: 'Check everything and change nothing.'}),
+  events: Flags.boolean({
+    default: false,
+    summary: 'Print each event on standard error, one JSON object a line.',
+  }),
+}
+
+/** The flags of stage and apply. */
+export const updateFlags = {
+  ...changeFlags,
+  retry: Flags.boolean({
+    default: false,
+    summary: 'Take a version that was rolled back here before.',
+  }),
+  unattended: Flags.boolean({
+    default: false,
+    summary: 'Do only what upgrade.policy of the node allows without a person.',
+  }),
+}

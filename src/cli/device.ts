@@ -1,0 +1,172 @@
+import {apply, checkApply, checkRollback, rollback} from '../device/apply.ts'
+import {
+  type Device,
+  type DeviceEvent,
+  readConfig,
+  realRoot,
+  realWorld,
+  whileLocked,
+} from '../device/device.ts'
+import type {Records} from '../device/layout.ts'
+import {type Slot, slotJson} from '../device/record.ts'
+import {checkSource, stage} from '../device/stage.ts'
+import {transitions} from '../device/state.ts'
+import {type Status, statusJson, statusOf, verifyDevice} from '../device/status.ts'
+import {counted} from '../system/counted.ts'
+import {RelError} from '../system/error.ts'
+import type {JsonObject} from '../system/json.ts'
+import {shellWord} from '../system/shell-word.ts'
+import type {Outcome} from './base-command.ts'
+
+type ChangeFlags = {readonly 'dry-run': boolean; readonly events: boolean}
+type UpdateFlags = ChangeFlags & {readonly retry: boolean; readonly unattended: boolean}
+
+/** One line of JSON on standard error, as journald and log shippers take it. */
+function printEvent(event: DeviceEvent): void {
+  process.stderr.write(`${JSON.stringify({...event, time: new Date().toISOString()})}\n`)
+}
+
+function openDevice(path: string, flags?: ChangeFlags): Device {
+  const root = realRoot(path)
+  const config = readConfig(root)
+  const onEvent = flags?.events === true ? printEvent : () => undefined
+  return {root, config, world: realWorld(root, config, onEvent)}
+}
+
+/** `rel device status`: reads and changes nothing. */
+export function deviceStatus(path: string, flags: {readonly explain: boolean}): Outcome {
+  const status = statusOf(openDevice(path))
+  const table = transitions.map(({from, to, when, promise}) => ({from, to, when, promise}))
+  return {
+    result: {...statusJson(status), ...(flags.explain ? {transitions: table} : {})},
+    lines: [
+      ...statusLines(status),
+      ...(flags.explain ? ['', ...transitions.map(transitionLine)] : []),
+    ],
+  }
+}
+
+function transitionLine({from, to, when, promise}: (typeof transitions)[number]): string {
+  return `${from} -> ${to}: ${when}; then ${promise}`
+}
+
+function statusLines({state, record, floor, isBelowFloor, foreign}: Status): string[] {
+  const {running, previous, candidate, failed} = record
+  return [
+    `${state}: ${running.version} runs, floor ${floor}`,
+    ...(candidate === undefined ? [] : [`candidate ${candidate.version}`]),
+    ...(previous === undefined ? [] : [`rel device rollback goes back to ${previous.version}`]),
+    ...(isBelowFloor ? [`! ${running.version} is below the floor, as a rollback has left it`] : []),
+    ...failed.map(({version}) => `! ${version} failed here before`),
+    ...foreign.map((name) => `! versions/${name} is not of rel`),
+  ]
+}
+
+/** `rel device verify`: that what runs is exactly as signed. */
+export async function deviceVerify(path: string): Promise<Outcome> {
+  const result = await verifyDevice(openDevice(path))
+  const {version} = result.running as JsonObject
+  const files = counted(Number(result.files), 'file')
+  return {result, lines: [`✔ ${String(version)}: ${files}, exactly as signed`]}
+}
+
+/** `rel device stage`: verified and durable in versions/, not running yet. */
+export async function deviceStage(
+  path: string,
+  source: string,
+  flags: UpdateFlags,
+): Promise<Outcome> {
+  const device = openDevice(path, flags)
+  const options = {isRetry: flags.retry, isUnattended: flags.unattended}
+  if (flags['dry-run']) {
+    const {slot} = await checkSource(device, source, options)
+    return dryOutcome('stage', slot)
+  }
+  const {record} = await whileLocked(device.root, () => stage(device, source, options))
+  return {
+    result: {...statusJson(statusOf(device)), dry_run: false},
+    lines: [`✔ staged ${record.candidate?.version}, verified and on disk`],
+    next: `rel device apply ${shellWord(path)}`,
+  }
+}
+
+/** `rel device apply`: ends with the new version healthy, or with the old one. */
+export async function deviceApply(path: string, flags: UpdateFlags): Promise<Outcome> {
+  const device = openDevice(path, flags)
+  const options = {isRetry: flags.retry, isUnattended: flags.unattended}
+  if (flags['dry-run']) return dryOutcome('apply', (await checkApply(device, options)).slot)
+  const records = await whileLocked(device.root, () => apply(device, options))
+  return changedOutcome(device, records, `rel device rollback ${shellWord(path)}`)
+}
+
+/** `rel device rollback`: the version before the last commit. */
+export async function deviceRollback(path: string, flags: ChangeFlags): Promise<Outcome> {
+  const device = openDevice(path, flags)
+  if (flags['dry-run']) return dryOutcome('go back to', await checkRollback(device))
+  return changedOutcome(device, await whileLocked(device.root, () => rollback(device)))
+}
+
+function dryOutcome(verb: string, slot: Slot): Outcome {
+  return {
+    result: {dry_run: true, candidate: slotJson(slot)},
+    lines: [`✔ would ${verb} ${slot.version}`],
+  }
+}
+
+function changedOutcome(device: Device, {record, floor}: Records, undo?: string): Outcome {
+  return {
+    result: {...statusJson(statusOf(device)), dry_run: false},
+    lines: [`✔ ${record.running.version} runs, floor ${floor}`],
+    ...(undo === undefined ? {} : {undo}),
+  }
+}
+
+export type InitFlags = ChangeFlags & {
+  readonly repair: boolean
+  readonly config?: string | undefined
+  readonly trust?: string | undefined
+  readonly bundle?: string | undefined
+}
+
+/** `rel device init`: the first installation, or the records of one that has lost them. */
+export async function deviceInit(path: string, flags: InitFlags): Promise<Outcome> {
+  if (flags.repair) return deviceRepair(path, flags)
+  const {config: configPath, trust, bundle} = flags
+  if (configPath === undefined || trust === undefined || bundle === undefined)
+    throw new RelError('input_required', '--config, --trust and --bundle are needed', {
+      hint: 'rel device init --help',
+    })
+  const {install, makeRoot, readConfigFile} = await import('../device/init.ts')
+  const {config, configText} = readConfigFile(configPath)
+  if (flags['dry-run']) return dryOutcome('install', await checkBundle(config, trust, bundle))
+  makeRoot(path)
+  const root = realRoot(path)
+  const onEvent = flags.events ? printEvent : () => undefined
+  const device = {root, config, world: realWorld(root, config, onEvent)}
+  const slot = await install(device, {configText, anchorPath: trust, source: bundle})
+  return {
+    result: {...statusJson(statusOf(device)), dry_run: false},
+    lines: [`✔ ${slot.version} is installed, current leads to it`],
+    undo: `rm -r ${shellWord(path)}`,
+  }
+}
+
+async function checkBundle(config: Device['config'], trust: string, bundle: string): Promise<Slot> {
+  const {checkFirst} = await import('../device/init.ts')
+  return checkFirst(config, trust, bundle, Math.floor(Date.now() / 1000))
+}
+
+async function deviceRepair(path: string, flags: InitFlags): Promise<Outcome> {
+  const device = openDevice(path, flags)
+  if (flags['dry-run'])
+    throw new RelError('usage_invalid', '--dry-run is not for --repair', {
+      hint: 'rel device verify shows what is wrong.',
+    })
+  const {repair} = await import('../device/init.ts')
+  const slot = await whileLocked(device.root, () => repair(device))
+  return {
+    result: {...statusJson(statusOf(device)), dry_run: false},
+    lines: [`✔ the records are rebuilt: ${slot.version} runs`],
+    warnings: ['versions that failed here, and the one before, are forgotten'],
+  }
+}

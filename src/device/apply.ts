@@ -1,0 +1,73 @@
+import {RelError} from '../system/error.ts'
+import {advance, type Device, recordsOf, tell} from './device.ts'
+import type {Records} from './layout.ts'
+import {MAX_FAILED, type Slot} from './record.ts'
+import {checkTarget, finishRollback, resume, runTrial} from './resume.ts'
+import {type Candidate, checkStaged, gatesOf} from './stage.ts'
+import {checkUnattended} from './state.ts'
+
+export type ApplyOptions = {readonly isRetry: boolean; readonly isUnattended: boolean}
+
+/**
+ * Whether what is staged could be applied now; changes nothing. Refuses with
+ * upgrade_nothing_staged, upgrade_staged_corrupt, app_running and as checkGates does.
+ */
+export async function checkApply(device: Device, options: ApplyOptions): Promise<Candidate> {
+  const {policy} = device.config
+  if (options.isUnattended) checkUnattended(policy, 'apply')
+  const records = recordsOf(device)
+  const candidate = await checkStaged(device, records)
+  gatesOf(device, records, options)(candidate.verified)
+  if (options.isUnattended && !(await device.world.isStopped()))
+    throw new RelError(
+      'app_running',
+      'the stopped command does not say that the program is stopped',
+    )
+  return candidate
+}
+
+/**
+ * Makes the staged version the one that runs, or ends with what ran before. A trial that was
+ * interrupted is ended first, and is the outcome. Refuses with upgrade_rolled_back.
+ */
+export async function apply(device: Device, options: ApplyOptions): Promise<Records> {
+  const before = recordsOf(device).record
+  const records = await resume(device)
+  if (before.state === 'trial') return records
+  try {
+    const {slot} = await checkApply(device, options)
+    tell(device, 'upgrade_started', {step: 'apply', version: slot.version})
+    return await runTrial(device, advance(device, records, 'trial', {candidate: slot, attempts: 1}))
+  } catch (error) {
+    if (error instanceof RelError && error.code !== 'upgrade_rolled_back')
+      tell(device, 'upgrade_apply_failed', {error_code: error.code})
+    throw error
+  }
+}
+
+/** Where an operator may go back to, verified. Refuses with upgrade_no_previous, upgrade_rollback_failed. */
+export async function checkRollback(device: Device): Promise<Slot> {
+  const {previous} = recordsOf(device).record
+  if (previous === undefined)
+    throw new RelError('upgrade_no_previous', 'no version before this one is recorded')
+  await checkTarget(device, previous)
+  return previous
+}
+
+/**
+ * Goes back to the version before the last commit; data is not touched and the floor stays. A
+ * rollback that was interrupted is ended first, and is the outcome.
+ */
+export async function rollback(device: Device): Promise<Records> {
+  const before = recordsOf(device).record
+  const records = await resume(device)
+  if (before.state === 'rolling_back') return records
+  const target = await checkRollback(device)
+  const {running, failed} = records.record
+  const {version, digest} = running
+  const change = {
+    target,
+    failed: [...failed.filter((it) => it.digest !== digest), {version, digest}].slice(-MAX_FAILED),
+  }
+  return finishRollback(device, advance(device, records, 'rolling_back', change))
+}

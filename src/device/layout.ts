@@ -1,0 +1,186 @@
+import {lstatSync, readdirSync, readlinkSync} from 'node:fs'
+import {join} from 'node:path'
+import {RelError} from '../system/error.ts'
+import {fileError, readFileLimited, statIfThere} from '../system/files.ts'
+import {type DurableFs, replaceFile} from './durable-fs.ts'
+import {
+  type DeviceRecord,
+  floorText,
+  isSafeVersion,
+  MAX_RECORD_BYTES,
+  parseFloor,
+  parseRecord,
+  recordText,
+} from './record.ts'
+import {higher} from './state.ts'
+
+/** Where things are below the root of a node, relative to it (docs/formats/device-state.md). */
+export const paths = {
+  current: 'current',
+  previous: 'previous',
+  versions: 'versions',
+  private: '.rel',
+  /** Two generations; the next record takes the place of the older one. */
+  states: ['.rel/state.json', '.rel/state.json.1'],
+  floor: '.rel/floor.json',
+  lock: '.rel/lock',
+  config: 'device.json',
+  anchor: 'trust_anchor.json',
+} as const
+
+/** The folder of a version. */
+export function versionPath(version: string): string {
+  return `${paths.versions}/${version}`
+}
+
+/** The name of a tree that is being written, or that is being removed. */
+export function unfinishedPath(version: string, kind: 'partial' | 'trash'): string {
+  return `${paths.versions}/.${version}.${kind}`
+}
+
+/** The records of a node. */
+export type Records = {readonly record: DeviceRecord; readonly floor: string}
+
+/**
+ * The newest whole record, and the highest floor that is known.
+ * Refuses with upgrade_state_corrupt when there is no whole record, or no whole floor.json.
+ */
+export function loadRecords(root: string): Records {
+  const found: DeviceRecord[] = []
+  let reason: RelError | undefined
+  for (const path of paths.states) {
+    const bytes = bytesOf(root, path)
+    if (bytes === undefined) continue
+    try {
+      found.push(parseRecord(bytes, path))
+    } catch (error) {
+      if (!(error instanceof RelError)) throw error
+      reason = error
+    }
+  }
+  const [newest] = found.sort((a, b) => b.seq - a.seq)
+  if (newest === undefined)
+    throw reason ?? new RelError('upgrade_state_corrupt', `${paths.states[0]} is missing`)
+  const bytes = bytesOf(root, paths.floor)
+  if (bytes === undefined) throw new RelError('upgrade_state_corrupt', `${paths.floor} is missing`)
+  return {record: newest, floor: higher(parseFloor(bytes, paths.floor), newest.floor)}
+}
+
+/** What can still be read when records are damaged: every floor, and the highest number of a record. */
+export function readableRecords(root: string): {
+  readonly floors: readonly string[]
+  readonly seq: number
+} {
+  const read = (path: string) => bytesOf(root, path) ?? Buffer.alloc(0)
+  const records = whole(paths.states.map((path) => () => parseRecord(read(path), path)))
+  const floors = whole([() => parseFloor(read(paths.floor), paths.floor)])
+  return {
+    floors: [...floors, ...records.map(({floor}) => floor)],
+    seq: Math.max(0, ...records.map(({seq}) => seq)),
+  }
+}
+
+function whole<T>(readers: readonly (() => T)[]): T[] {
+  return readers.flatMap((read) => {
+    try {
+      return [read()]
+    } catch (error) {
+      if (error instanceof RelError) return []
+      throw error
+    }
+  })
+}
+
+function bytesOf(root: string, path: string): Buffer | undefined {
+  const absolute = join(root, path)
+  const stat = statIfThere(absolute)
+  if (stat === undefined) return undefined
+  if (!stat.isFile()) throw new RelError('upgrade_state_corrupt', `${path} is no regular file`)
+  return readFileLimited(absolute, MAX_RECORD_BYTES)
+}
+
+/** Writes a record over the older generation, durable once this returns. */
+export function writeRecord(fs: DurableFs, record: DeviceRecord): void {
+  const [even, odd] = paths.states
+  writing(() => replaceFile(fs, record.seq % 2 === 0 ? even : odd, recordText(record), 0o600))
+}
+
+/**
+ * Makes durable what a reader sees: a run that was killed may have ended between a rename and its
+ * sync, and whoever acts on that name would act on what the next power cut takes back.
+ */
+export function settle(fs: DurableFs): void {
+  writing(() => {
+    fs.run({op: 'sync_dir', path: paths.private})
+    fs.run({op: 'sync_dir', path: ''})
+  })
+}
+
+/** Raises floor.json; a floor that is there already is left alone. */
+export function writeFloor(fs: DurableFs, floor: string): void {
+  const bytes = bytesOf(fs.root, paths.floor)
+  if (bytes !== undefined && parseFloor(bytes, paths.floor) === floor) return
+  writing(() => replaceFile(fs, paths.floor, floorText(floor), 0o600))
+}
+
+/** Errors of the port as codes: a full disk is told apart from all else. */
+export function writing<T>(work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    const failure = fileError(error, 'the folder of the node', 'write')
+    if (failure.code !== 'disk_full') throw failure
+    throw new RelError('upgrade_disk_full', failure.message, {cause: error})
+  }
+}
+
+/** The version a link leads to; undefined when there is none. Refuses with upgrade_layout_invalid. */
+export function linkedVersion(root: string, name: 'current' | 'previous'): string | undefined {
+  const path = join(root, name)
+  const stat = statIfThere(path)
+  if (stat === undefined) return undefined
+  if (!stat.isSymbolicLink()) throw new RelError('upgrade_layout_invalid', `${name} is no link`)
+  const target = readlinkSync(path)
+  const version = target.startsWith('versions/') ? target.slice('versions/'.length) : ''
+  if (!isSafeVersion(version))
+    throw new RelError('upgrade_layout_invalid', `${name} leads to ${target}, not to a version`)
+  return version
+}
+
+/** Refuses with upgrade_layout_invalid where a folder of the node is something else. */
+export function checkLayout(root: string): void {
+  for (const name of [paths.versions, paths.private]) {
+    const stat = lstatSync(join(root, name), {throwIfNoEntry: false})
+    if (stat === undefined)
+      throw new RelError('upgrade_layout_invalid', `${name} is missing: this is no node`, {
+        hint: 'rel device init DIR --bundle BUNDLE --trust FILE makes one.',
+      })
+    if (!stat.isDirectory())
+      throw new RelError('upgrade_layout_invalid', `${name} is no folder itself`)
+    if ((stat.mode & 0o022) !== 0)
+      throw new RelError('upgrade_layout_invalid', `${name} can be written by group or others`)
+  }
+}
+
+/** What lies in versions/: versions, what a crash left of ours, and what is not ours. */
+export type Versions = {
+  readonly versions: readonly string[]
+  readonly unfinished: readonly string[]
+  readonly foreign: readonly string[]
+}
+
+/** Names only; nothing is followed. */
+export function listVersions(root: string): Versions {
+  const entries = readdirSync(join(root, paths.versions), {withFileTypes: true})
+  const versions: string[] = []
+  const unfinished: string[] = []
+  const foreign: string[] = []
+  for (const entry of entries) {
+    const own = /^\.(.+)\.(?:partial|trash)$/.exec(entry.name)
+    if (!entry.isDirectory()) foreign.push(entry.name)
+    else if (isSafeVersion(entry.name)) versions.push(entry.name)
+    else if (own !== null && isSafeVersion(own[1])) unfinished.push(entry.name)
+    else foreign.push(entry.name)
+  }
+  return {versions: versions.sort(), unfinished: unfinished.sort(), foreign: foreign.sort()}
+}

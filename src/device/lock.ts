@@ -1,0 +1,31 @@
+import {join} from 'node:path'
+import {DatabaseSync} from 'node:sqlite'
+import {RelError} from '../system/error.ts'
+import {paths} from './layout.ts'
+
+/** SQLITE_BUSY, https://sqlite.org/rescode.html */
+const BUSY = 5
+
+/**
+ * Holds a node for this process: an exclusive lock of SQLite's, which the system gives back when
+ * the process ends, however it ends. Refuses with upgrade_busy.
+ */
+export function lockDevice(root: string): () => void {
+  const path = join(root, paths.lock)
+  let lock: DatabaseSync
+  try {
+    lock = new DatabaseSync(path, {timeout: 0})
+  } catch (error) {
+    throw new RelError('write_failed', `cannot open ${paths.lock}`, {cause: error})
+  }
+  try {
+    lock.exec('PRAGMA journal_mode=MEMORY; PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE')
+    return () => lock.close()
+  } catch (error) {
+    lock.close()
+    const {errcode} = error as {errcode?: number}
+    if (((errcode ?? 0) & 0xff) === BUSY)
+      throw new RelError('upgrade_busy', 'another process holds the lock of this node')
+    throw new RelError('write_failed', `cannot lock ${paths.lock}`, {cause: error})
+  }
+}

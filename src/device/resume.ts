@@ -1,0 +1,186 @@
+import {join} from 'node:path'
+import {MANIFEST_NAME} from '../bundle/manifest.ts'
+import {parseManifest} from '../bundle/parse-manifest.ts'
+import {readManifest} from '../bundle/verify.ts'
+import {RelError} from '../system/error.ts'
+import {advance, type Device, recordsOf, tell} from './device.ts'
+import {removeTree, swapLink} from './durable-fs.ts'
+import {
+  linkedVersion,
+  listVersions,
+  paths,
+  type Records,
+  settle,
+  unfinishedPath,
+  versionPath,
+  writeFloor,
+  writing,
+} from './layout.ts'
+import {MAX_FAILED, type Slot} from './record.ts'
+import {checkTransition, higher, stateOf} from './state.ts'
+import {verifyInstalled} from './verify-installed.ts'
+
+/**
+ * Brings a node that was interrupted anywhere to rest: a trial is judged, a rollback ended, a floor
+ * raised, what is unfinished removed. Does nothing to a node at rest.
+ * Refuses with upgrade_rolled_back where the trial failed, and with upgrade_state_corrupt,
+ * upgrade_layout_invalid, upgrade_rollback_failed.
+ */
+export async function resume(device: Device): Promise<Records> {
+  settle(device.world.fs)
+  const records = recordsOf(device)
+  const {record} = records
+  if (record.state === 'trial') return continueTrial(device, records)
+  if (record.state === 'rolling_back') return finishRollback(device, records)
+  const current = linkedVersion(device.root, 'current')
+  if (current !== record.running.version)
+    throw new RelError(
+      'upgrade_layout_invalid',
+      `current leads to ${current ?? 'nothing'}, ${record.running.version} was committed`,
+    )
+  writeFloor(device.world.fs, records.floor)
+  collectGarbage(device, records)
+  return records
+}
+
+/** Counts the attempt first, so that a version which takes the machine down is given up. */
+async function continueTrial(device: Device, records: Records): Promise<Records> {
+  const {record} = records
+  const candidate = candidateOf(records)
+  if (record.attempts >= device.config.maxBootAttempts)
+    return giveUp(device, records, 'no attempts are left')
+  const counted = advance(device, records, 'trial', {candidate, attempts: record.attempts + 1})
+  return runTrial(device, counted)
+}
+
+function candidateOf({record}: Records): Slot {
+  if (record.candidate !== undefined) return record.candidate
+  throw new RelError('upgrade_state_corrupt', 'a trial without a candidate')
+}
+
+/** Swaps the links if they are not yet, starts the candidate and judges it. */
+export async function runTrial(device: Device, records: Records): Promise<Records> {
+  const {root, world} = device
+  const {running} = records.record
+  const candidate = candidateOf(records)
+  const current = linkedVersion(root, 'current')
+  if (current !== running.version && current !== candidate.version)
+    throw new RelError('upgrade_layout_invalid', `current leads to ${current ?? 'nothing'}`)
+  if (stateOf('trial', current, running.version) === 'applying') {
+    checkTransition('applying', 'trial')
+    writing(() => {
+      swapLink(world.fs, paths.previous, versionPath(running.version))
+      swapLink(world.fs, paths.current, versionPath(candidate.version))
+    })
+  }
+  const reason = (await world.restart()) ?? (await world.health(candidate.version))
+  return reason === undefined ? commit(device, records) : giveUp(device, records, reason)
+}
+
+/** The record first, then the floor: a floor without its record would be a lie after a crash. */
+function commit(device: Device, records: Records): Records {
+  const {running} = records.record
+  const candidate = candidateOf(records)
+  const floor = higher(records.floor, candidate.version)
+  const change = {running: candidate, previous: running, floor}
+  const committed = advance(device, records, 'committed', change)
+  writeFloor(device.world.fs, floor)
+  tell(device, 'upgrade_completed', {version: candidate.version, digest: candidate.digest})
+  collectGarbage(device, committed)
+  return committed
+}
+
+async function giveUp(device: Device, records: Records, reason: string): Promise<Records> {
+  const {failed, running} = records.record
+  const candidate = candidateOf(records)
+  const {version, digest} = candidate
+  const change = {
+    candidate,
+    target: running,
+    failed: [...failed.filter((it) => it.digest !== digest), {version, digest}].slice(-MAX_FAILED),
+  }
+  await checkTarget(device, running)
+  await finishRollback(device, advance(device, records, 'rolling_back', change))
+  throw new RelError('upgrade_rolled_back', `${version} was taken back: ${reason}`, {
+    details: {version, running: running.version, reason},
+  })
+}
+
+/** That a version can be run again. Refuses with upgrade_rollback_failed. */
+export async function checkTarget(device: Device, target: Slot): Promise<void> {
+  try {
+    await verifyInstalled(device.root, device.config, target)
+  } catch (error) {
+    if (!(error instanceof RelError)) throw error
+    const details = {version: target.version, cause_code: error.code}
+    tell(device, 'upgrade_rollback_failed', details, 'critical')
+    throw new RelError('upgrade_rollback_failed', `${target.version}: ${error.message}`, {
+      cause: error,
+      details,
+    })
+  }
+}
+
+/**
+ * Leads current back to the target that was recorded, however often it is interrupted. The old
+ * version then runs whatever its health: there is never a second swap.
+ */
+export async function finishRollback(device: Device, records: Records): Promise<Records> {
+  const {root, world} = device
+  const {record} = records
+  const {target, candidate, previous} = record
+  if (target === undefined)
+    throw new RelError('upgrade_state_corrupt', 'a rollback without a target')
+  await checkTarget(device, target)
+  if (linkedVersion(root, 'current') !== target.version)
+    writing(() => swapLink(world.fs, paths.current, versionPath(target.version)))
+  const problem = await world.restart()
+  const isTrial = target.digest === record.running.digest
+  const left = (isTrial ? candidate : record.running)?.version ?? ''
+  const done = advance(device, records, 'rolled_back', {
+    running: target,
+    previous: isTrial ? previous : undefined,
+  })
+  const details = {
+    from: left,
+    version: target.version,
+    error_code: 'upgrade_rolled_back',
+    ...(problem === undefined ? {} : {problem}),
+  }
+  tell(device, 'upgrade_rolled_back', details, 'critical')
+  return done
+}
+
+/**
+ * Removes what crashes left, and versions that no record and no link names. What is not ours stays.
+ * Half a removal is harmless: nothing refers to it, and staging replaces it.
+ */
+function collectGarbage(device: Device, {record}: Records): void {
+  const {root, world} = device
+  const {versions, unfinished} = listVersions(root)
+  const kept = new Set([
+    linkedVersion(root, 'current'),
+    linkedVersion(root, 'previous'),
+    ...[record.running, record.previous, record.candidate, record.target].map((it) => it?.version),
+  ])
+  writing(() => {
+    for (const name of unfinished) removeTree(world.fs, `${paths.versions}/${name}`)
+    for (const version of versions) {
+      if (kept.has(version) || !isBundle(root, version)) continue
+      const trash = unfinishedPath(version, 'trash')
+      world.fs.run({op: 'rename', path: versionPath(version), to: trash})
+      removeTree(world.fs, trash)
+    }
+  })
+}
+
+/** Only what says of itself that it is this version is removed; a folder of somebody else is not. */
+function isBundle(root: string, version: string): boolean {
+  try {
+    const path = join(root, versionPath(version), MANIFEST_NAME)
+    return parseManifest(readManifest(path)).manifest.version === version
+  } catch (error) {
+    if (error instanceof RelError) return false
+    throw error
+  }
+}

@@ -1,0 +1,117 @@
+import {lstatSync} from 'node:fs'
+import {join} from 'node:path'
+import type {VerifiedManifest, VerifyPolicy} from '../bundle/verify-policy.ts'
+import type {ErrorCode} from '../system/codes.ts'
+import {RelError} from '../system/error.ts'
+import {statIfThere} from '../system/files.ts'
+import {loadAnchor} from '../trust/anchor-store.ts'
+import {anchorTrust} from '../trust/trust-source.ts'
+import type {DeviceConfig} from './config.ts'
+import {paths, versionPath} from './layout.ts'
+import type {Slot} from './record.ts'
+
+/** Whom this node trusts, for its product and target, at a time. Refuses as loadAnchor does. */
+export function policyOf(root: string, config: DeviceConfig, now: number): VerifyPolicy {
+  const path = join(root, paths.anchor)
+  if (statIfThere(path)?.isFile() !== true)
+    throw new RelError('upgrade_signature_invalid', `${paths.anchor} is no file`, {
+      hint: 'Put the trust anchor of this product back.',
+      details: {cause_code: 'file_missing'},
+    })
+  const file = anchored(() => loadAnchor(path))
+  const {product, target} = config
+  return {
+    trust: anchorTrust(file, 'manifest'),
+    expect: {product, ...(target === undefined ? {} : {target})},
+    now,
+    legacy: file.anchor.legacy,
+  }
+}
+
+/** A damaged anchor trusts nobody. */
+function anchored<T>(load: () => T): T {
+  try {
+    return load()
+  } catch (error) {
+    if (!(error instanceof RelError)) throw error
+    throw asUpgrade(error, 'upgrade_signature_invalid')
+  }
+}
+
+const differences: readonly ErrorCode[] = [
+  'file_absent',
+  'file_digest_mismatch',
+  'file_hardlinked',
+  'file_not_regular',
+  'file_unlisted',
+  'link_mismatch',
+  'manifest_missing',
+  'mode_forbidden',
+  'mode_mismatch',
+  'size_mismatch',
+]
+
+/** What is not about bytes or signatures keeps its own code: it says more than D1's. */
+const ownCodes: readonly ErrorCode[] = [
+  'product_mismatch',
+  'version_mismatch',
+  'target_mismatch',
+  'manifest_expired',
+  'timestamp_future',
+  'tree_changed',
+  'file_missing',
+  'file_unreadable',
+]
+
+/** A refusal of verifying as D1 calls it, with the exact code in its details. */
+export function upgradeError(error: unknown): unknown {
+  if (!(error instanceof RelError)) return error
+  const {code} = error
+  if (code.startsWith('upgrade_') || ownCodes.includes(code)) return error
+  if (code === 'disk_full') return asUpgrade(error, 'upgrade_disk_full')
+  if (code.startsWith('archive_') || differences.includes(code))
+    return asUpgrade(error, 'upgrade_checksum_mismatch')
+  if (/^(?:signature|key|threshold|role|anchor|digest|legacy|json|manifest|spec|path)_/.test(code))
+    return asUpgrade(error, 'upgrade_signature_invalid')
+  return error
+}
+
+function asUpgrade(error: RelError, code: ErrorCode): RelError {
+  const details = {...error.details, cause_code: error.code}
+  return new RelError(code, error.message, {cause: error, details})
+}
+
+/** The slot of what was verified. */
+export function slotOf({manifest, contentSha256}: VerifiedManifest, now: number): Slot {
+  const {version, rel} = manifest
+  return {
+    version,
+    digest: contentSha256,
+    verifiedAt: now,
+    ...(rel === undefined ? {} : {channel: rel.channel}),
+  }
+}
+
+/**
+ * That an installed version is exactly as signed. Expiry counts as of when it was installed: a node
+ * must be able to go back to what it ran. Refuses as verifyDirectory does, under D1's codes.
+ */
+export async function verifyInstalled(
+  root: string,
+  config: DeviceConfig,
+  slot: Slot,
+): Promise<VerifiedManifest> {
+  const path = join(root, versionPath(slot.version))
+  if (lstatSync(path, {throwIfNoEntry: false})?.isDirectory() !== true)
+    throw new RelError('upgrade_layout_invalid', `${versionPath(slot.version)} is no folder`)
+  const policy = policyOf(root, config, slot.verifiedAt)
+  const {verifyDirectory} = await import('../bundle/verify.ts')
+  try {
+    const expect = {...policy.expect, version: slot.version}
+    const verified = await verifyDirectory(path, {...policy, expect})
+    if (verified.contentSha256 === slot.digest) return verified
+  } catch (error) {
+    throw upgradeError(error)
+  }
+  throw new RelError('upgrade_checksum_mismatch', `${slot.version} is another bundle than recorded`)
+}

@@ -1,0 +1,129 @@
+import type {CodeTable} from './code.ts'
+
+/** Codes of the updater on a node (docs/guides/device.md); the first seven are those of D1. */
+export const deviceCodes = {
+  upgrade_disabled: {
+    exit: 'gate',
+    title: 'updates are switched off on this node',
+    cause: 'The configuration of the node has upgrade.enabled false, or does not have it.',
+    fix: 'Set upgrade.enabled to true in device.json on the node.',
+  },
+  upgrade_channel_not_allowed: {
+    exit: 'gate',
+    title: 'the node does not take this channel',
+    cause: 'The signed channel is not in upgrade.allowed_channels of the node.',
+    fix: 'Add the channel to upgrade.allowed_channels in device.json, or use another release.',
+  },
+  upgrade_version_too_old: {
+    exit: 'gate',
+    title: 'the version is older than the node takes',
+    cause:
+      'The signed version is below upgrade.min_version of the node, its floor, or what it runs: an attacker could bring old holes back.',
+    fix: 'Use a newer release; rel device rollback goes back to the version before.',
+  },
+  upgrade_signature_invalid: {
+    exit: 'verification',
+    title: 'the manifest is not signed by whom the node trusts',
+    cause: 'The signature did not pass with the trust anchor of the node; cause_code says why.',
+    fix: 'Do not use it. Fetch it again; if it fails again, tell its maker.',
+  },
+  upgrade_checksum_mismatch: {
+    exit: 'verification',
+    title: 'the files are not the signed ones',
+    cause: 'A file is missing, changed, or not in the signed manifest; cause_code says which.',
+    fix: 'Fetch the bundle again; if it fails again, tell its maker.',
+  },
+  upgrade_disk_full: {
+    exit: 'local',
+    title: 'there is not enough space for the update',
+    cause:
+      'Free space must be three times the archive, and enough for the unpacked files; what runs is untouched.',
+    fix: 'Free space on the file system of the node, then run it again.',
+  },
+  upgrade_rolled_back: {
+    exit: 'rolledBack',
+    title: 'the new version did not become healthy and was taken back',
+    cause: 'The health check did not pass in time, so the version before runs again.',
+    fix: 'Look at the log of the program; the version is not tried again without --retry.',
+  },
+  upgrade_not_newer: {
+    exit: 'gate',
+    title: 'the node runs this version already',
+    cause: 'The signed version is the one that is installed.',
+    fix: 'Nothing is to be done; rel device status shows what runs.',
+  },
+  upgrade_blocked: {
+    exit: 'gate',
+    title: 'this version failed on this node before',
+    cause: 'The same bytes were rolled back here; trying them again by itself would be a loop.',
+    fix: 'Use a newer release, or give --retry.',
+  },
+  upgrade_step_missing: {
+    exit: 'gate',
+    title: 'another version must be installed first',
+    cause: 'The manifest signs the lowest version from which it may be applied.',
+    fix: 'Install the version that the message names first.',
+  },
+  upgrade_policy_manual: {
+    exit: 'gate',
+    title: 'the policy of the node leaves this to a person',
+    cause: 'With --unattended, only what upgrade.policy allows is done.',
+    fix: 'Run it without --unattended, or change upgrade.policy in device.json.',
+  },
+  upgrade_nothing_staged: {
+    exit: 'conflict',
+    title: 'no update is staged',
+    cause: 'There is nothing that could be applied.',
+    fix: 'rel device stage BUNDLE',
+  },
+  upgrade_no_previous: {
+    exit: 'conflict',
+    title: 'there is no version to go back to',
+    cause: 'Only the version before the last commit can be brought back, and only once.',
+    fix: 'Stage a newer release instead.',
+  },
+  upgrade_staged_corrupt: {
+    exit: 'verification',
+    title: 'what was staged is no longer as signed',
+    cause: 'The staged files were changed on disk after they were verified.',
+    fix: 'Stage the bundle again.',
+  },
+  upgrade_rollback_failed: {
+    exit: 'local',
+    title: 'the version before could not be brought back',
+    cause: 'The target of the rollback is missing or no longer as signed.',
+    fix: 'rel device verify shows what is wrong; then stage a newer release by hand.',
+  },
+  upgrade_state_corrupt: {
+    exit: 'conflict',
+    title: 'the records of the updater are missing or damaged',
+    cause:
+      'state.json or floor.json cannot be relied on. What runs is untouched, and nothing is guessed: a floor of zero would let old versions in.',
+    fix: 'rel device init DIR --repair rebuilds them from what runs and still verifies.',
+  },
+  upgrade_layout_invalid: {
+    exit: 'conflict',
+    title: 'the folder of the node is not as the updater left it',
+    cause:
+      'A link leads elsewhere, or something else lies where a version should be; rel does not remove what it did not make.',
+    fix: 'Put back what the message names; rel device init DIR --repair sets the links again.',
+  },
+  upgrade_config_invalid: {
+    exit: 'usage',
+    title: 'the configuration of the node cannot be used',
+    cause: 'device.json is missing, or has an unknown key or a value of the wrong kind.',
+    fix: 'Correct the key that is named; docs/formats/device-state.md lists them.',
+  },
+  upgrade_busy: {
+    exit: 'temporary',
+    title: 'another process is updating this node',
+    cause: 'One process at a time acts on a node.',
+    fix: 'Wait for it to end, then run it again.',
+  },
+  app_running: {
+    exit: 'temporary',
+    title: 'the program is running',
+    cause: 'upgrade.policy is apply_when_stopped, and the stopped command says that it runs.',
+    fix: 'Stop the program, or apply without --unattended.',
+  },
+} as const satisfies CodeTable

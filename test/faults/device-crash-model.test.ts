@@ -1,0 +1,202 @@
+import {mkdirSync} from 'node:fs'
+import {join} from 'node:path'
+import {test} from 'uvu'
+import * as assert from 'uvu/assert'
+import {realFs, recordingFs} from '../../src/device/durable-fs.ts'
+import {everyCrash, ForgetfulDisk, type Note, type Step} from '../support/device/crash-model.ts'
+import {d2LiteralUpdate, d2Root} from '../support/device/d2-literal-port.ts'
+import {brokenPromise, linked, observed} from '../support/device/invariants.ts'
+import {flows, signedTrees, sources, type Trace, traceOf} from '../support/device/traces.ts'
+import {temporaryFolder} from '../support/tmp.ts'
+
+const trees = await signedTrees()
+const traces: Trace[] = []
+for (const flow of flows) traces.push(await traceOf(flow))
+
+type Verdict = {readonly states: number; readonly broken?: string}
+
+/** Cuts the power after every step; stops at the first broken promise. */
+function check(trace: Trace, steps: readonly Step[]): Verdict {
+  const disk = new ForgetfulDisk(trace.before)
+  const notes: Note[] = [...trace.told]
+  let states = 0
+  let broken: string | undefined
+  const look = (at: string) => {
+    states += everyCrash(disk, (view) => {
+      broken ??= withPlace(brokenPromise(view, {...trace, trees, notes}), at)
+    })
+  }
+  look('at the start')
+  for (const [index, step] of steps.entries()) {
+    const at = `after ${index}: ${step.op} ${step.op === 'note' ? step.what : step.path}`
+    if (step.op === 'note') notes.push(step)
+    else {
+      try {
+        disk.run(step)
+      } catch (error) {
+        return {states, broken: `${at}: ${(error as Error).message}`}
+      }
+    }
+    look(at)
+    if (broken !== undefined) return {states, broken}
+  }
+  return broken === undefined ? {states} : {states, broken}
+}
+
+function withPlace(promise: string | undefined, at: string): string | undefined {
+  return promise === undefined ? undefined : `${at}: ${promise}`
+}
+
+for (const trace of traces)
+  test(`no power cut breaks a promise: ${trace.name}`, () => {
+    assert.ok(trace.steps.length >= 3, `${trace.steps.length} steps`)
+    const {states, broken} = check(trace, trace.steps)
+    assert.is(broken, undefined)
+    assert.ok(states > trace.steps.length, `${states} states`)
+  })
+
+/** How far a change of a trace is looked at: further than any flow needs to be itself again. */
+const WINDOW = 40
+
+/**
+ * Proof that a changed trace is the same program. From some later step on both disks are in the same
+ * state; until then nothing was told to anybody, and a reader of the changed one can find nothing
+ * that they could not find in the unchanged one. Equal states behave alike for ever.
+ */
+function isSame({before, steps}: Trace, changed: readonly Step[], index: number): boolean {
+  const start = () => {
+    const disk = new ForgetfulDisk(before)
+    for (const step of steps.slice(0, index)) if (step.op !== 'note') disk.run(step)
+    return disk
+  }
+  const [right, wrong] = [start(), start()]
+  const [found, seen] = [new Set<string>(), new Set<string>()]
+  gather(right, found)
+  // a step that was left out leaves the two a step apart
+  const lag = steps.length - changed.length
+  const advanceBoth = (at: number): boolean => {
+    const [step, other] = [steps[at], changed[at - lag]]
+    if (step === undefined || step.op === 'note') return false
+    right.run(step)
+    gather(right, found)
+    if (at - lag < index) return true
+    if (other === undefined || other.op === 'note') return false
+    wrong.run(other)
+    gather(wrong, seen)
+    return true
+  }
+  for (let at = index; at < index + WINDOW; at++) {
+    if (!advanceBoth(at)) return false
+    if (wrong.fingerprint() === right.fingerprint())
+      return [...seen].every((text) => found.has(text))
+  }
+  return false
+}
+
+function gather(disk: ForgetfulDisk, into: Set<string>): void {
+  everyCrash(disk, (view) => void into.add(observed(view)))
+}
+
+/**
+ * Changes that can be seen and harm nobody: one of the two syncs with which a resumed run settles
+ * what it found, where that run itself does the same again before it relies on it. After a cut at a
+ * record, the next record is synced before a link changes; after a cut at `previous`, that link is
+ * swapped again, and synced, before `current` is. The check is that it is so.
+ */
+function isMadeUpFor({steps, resumedAt}: Trace, index: number): boolean {
+  const before = steps[resumedAt - 1]
+  const step = steps[index]
+  if (before?.op !== 'rename' || step?.op !== 'sync_dir' || index > resumedAt + 1) return false
+  const isRecord = before.to.startsWith('.rel/state.json')
+  if (step.path !== (isRecord ? '.rel' : '') || !(isRecord || before.to === 'previous'))
+    return false
+  const rest = steps.slice(resumedAt + 2).filter((it) => it.op === 'rename' || it.op === 'sync_dir')
+  const [first, second] = rest
+  const isAgain = isRecord
+    ? first?.op === 'rename' && first.to.startsWith('.rel/state.json')
+    : rest.findIndex((it) => it.op === 'rename' && it.to === 'previous') <
+      rest.findIndex((it) => it.op === 'rename' && it.to === 'current')
+  const isSynced = isRecord ? second?.op === 'sync_dir' && second.path === '.rel' : true
+  return isAgain && isSynced
+}
+
+type Mutant = {readonly index: number; readonly steps: readonly Step[]}
+
+function withoutSyncs({steps}: Trace): Mutant[] {
+  return steps.flatMap(({op}, index) =>
+    op === 'sync' || op === 'sync_dir' ? [{index, steps: steps.toSpliced(index, 1)}] : [],
+  )
+}
+
+function withSwaps({steps}: Trace): Mutant[] {
+  return steps.flatMap((a, index) => {
+    const b = steps[index + 1]
+    if (b === undefined || a.op === 'note' || b.op === 'note') return []
+    return [{index, steps: steps.toSpliced(index, 2, b, a)}]
+  })
+}
+
+const kinds: readonly [string, (trace: Trace) => Mutant[]][] = [
+  ['every sync that is left out', withoutSyncs],
+  ['every swapped pair', withSwaps],
+]
+
+for (const [name, mutantsOf] of kinds)
+  test(`${name} is noticed, or proven to be the same program`, () => {
+    let caught = 0
+    let same = 0
+    let argued = 0
+    const missed: string[] = []
+    for (const trace of traces)
+      for (const {index, steps} of mutantsOf(trace)) {
+        if (index < trace.resumedAt) continue
+        if (check(trace, steps).broken !== undefined) caught++
+        else if (isSame(trace, steps, index)) same++
+        else if (isMadeUpFor(trace, index)) argued++
+        else missed.push(`${trace.name} ${index}: ${JSON.stringify(trace.steps[index])}`)
+      }
+    console.log(
+      `${name}: ${caught} noticed, ${same} proven the same, ${argued} argued, ${missed.length} missed`,
+    )
+    assert.equal(missed, [])
+    assert.ok(caught > 100, `${caught} noticed`)
+  })
+
+test('the procedure of D2 fails, also after it has ended well', () => {
+  const root = join(temporaryFolder(), 'node')
+  mkdirSync(root)
+  d2Root(root)
+  const steps: Step[] = []
+  const fs = recordingFs(realFs(root), (op) => void steps.push(op))
+  for (const version of ['1.0.0', '1.1.0']) d2LiteralUpdate(fs, sources.of(version), version)
+  const disk = new ForgetfulDisk(undefined)
+  disk.run({op: 'mkdir', path: 'versions'})
+  disk.run({op: 'sync_dir', path: ''})
+  let atTheEnd = new Set<string>()
+  let cuts = 0
+  for (const step of steps) {
+    if (step.op === 'note') continue
+    disk.run(step)
+    atTheEnd = new Set()
+    everyCrash(disk, (view) => {
+      try {
+        const version = linked(view, 'current', trees)
+        if (version === undefined) throw new Error('nothing runs')
+      } catch (error) {
+        atTheEnd.add((error as Error).message)
+      }
+    })
+    if (atTheEnd.size > 0) cuts++
+  }
+  assert.ok(cuts > 0)
+  assert.ok(atTheEnd.size > 0, 'a power cut after success finds a version that is not as signed')
+})
+
+test('an updater that does nothing breaks what it told', () => {
+  const [trace] = traces.filter(({name}) => name === 'first update')
+  assert.ok(trace)
+  const lies = trace.steps.filter(({op}) => op === 'note')
+  assert.match(check(trace, lies).broken ?? '', /7: record/)
+})
+
+test.run()

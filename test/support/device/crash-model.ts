@@ -1,0 +1,212 @@
+import {lstatSync, readdirSync, readFileSync, readlinkSync} from 'node:fs'
+import {join} from 'node:path'
+import type {DurableOp} from '../../../src/device/durable-fs.ts'
+
+/** A promise that was made to somebody at this point of a trace. */
+export type Note = {
+  readonly op: 'note'
+  readonly what: 'installed' | 'started' | 'reported'
+  /** The number of the record, and the floor, that were told. */
+  readonly seq: number
+  readonly floor: string
+}
+
+export type Step = DurableOp | Note
+
+type FileNode = {readonly kind: 'file'; readonly id: number; synced: Buffer; now: Buffer}
+type LinkNode = {readonly kind: 'link'; readonly id: number; readonly target: string}
+type DirNode = {
+  readonly kind: 'dir'
+  readonly id: number
+  synced: Map<string, Node>
+  now: Map<string, Node>
+  /** What each name has been since the last sync, in order; undefined: nothing. */
+  pending: Map<string, (Node | undefined)[]>
+}
+type Node = FileNode | LinkNode | DirNode
+
+const EMPTY = Buffer.alloc(0)
+
+/** Names that no reader looks at: a tree that is being written or removed, a file before its rename. */
+const UNREAD = /^\..*\.(?:rel-tmp|partial|trash)$/
+
+/**
+ * A file system that forgets: bytes are durable after a sync of their file, names after a sync of
+ * their folder, and what is not survives a power cut in any subset.
+ */
+export class ForgetfulDisk {
+  readonly root: DirNode
+  #ids = 0
+
+  /** Starts with what is at a path, all of it durable. */
+  constructor(path: string | undefined) {
+    this.root = path === undefined ? this.#dir() : (this.#load(path) as DirNode)
+  }
+
+  /** Throws when the system would refuse. */
+  run(op: DurableOp): void {
+    const {folder, name} = this.#place(op.path)
+    const there = op.path === '' ? this.root : folder.now.get(name)
+    if (op.op === 'create')
+      this.#add(folder, name, {kind: 'file', id: this.#ids++, synced: EMPTY, now: EMPTY})
+    else if (op.op === 'mkdir') this.#add(folder, name, this.#dir())
+    else if (op.op === 'symlink')
+      this.#add(folder, name, {kind: 'link', id: this.#ids++, target: op.target})
+    else if (there === undefined) throw new Error(`ENOENT ${op.path}`)
+    else if (op.op === 'write') {
+      const file = asFile(there)
+      file.now = Buffer.concat([file.now, op.bytes])
+    } else if (op.op === 'sync') asFile(there).synced = asFile(there).now
+    else if (op.op === 'sync_dir') {
+      const dir = asDir(there)
+      dir.synced = new Map(dir.now)
+      dir.pending = new Map()
+    } else if (op.op === 'rename') {
+      const to = this.#place(op.to)
+      const over = to.folder.now.get(to.name)
+      if (over?.kind === 'dir') throw new Error(`ENOTEMPTY ${op.to}`)
+      set(folder, name, undefined)
+      set(to.folder, to.name, there)
+    } else if (op.op === 'rmdir' && asDir(there).now.size > 0)
+      throw new Error(`ENOTEMPTY ${op.path}`)
+    else set(folder, name, undefined)
+  }
+
+  /** Everything that can still make a difference; equal texts behave alike for ever. */
+  fingerprint(): string {
+    const seen = new Map<number, number>()
+    const of = (node: Node | undefined): unknown => {
+      if (node === undefined) return null
+      if (node.kind === 'link') return node.target
+      if (node.kind === 'file') return [node.synced.toString('base64'), node.now.toString('base64')]
+      const known = seen.get(node.id)
+      if (known !== undefined) return known
+      seen.set(node.id, seen.size)
+      const names = [
+        ...new Set([...node.synced.keys(), ...node.now.keys(), ...node.pending.keys()]),
+      ]
+      return names
+        .sort()
+        .map((name) => {
+          const now = of(node.now.get(name))
+          if (UNREAD.test(name)) return now === null ? null : [name, now]
+          return [name, now, choicesOf(node, name).map(of)]
+        })
+        .filter((it) => it !== null)
+    }
+    return JSON.stringify(of(this.root))
+  }
+
+  #load(path: string): Node {
+    const stat = lstatSync(path)
+    if (stat.isSymbolicLink()) return {kind: 'link', id: this.#ids++, target: readlinkSync(path)}
+    if (stat.isFile()) {
+      const bytes = readFileSync(path)
+      return {kind: 'file', id: this.#ids++, synced: bytes, now: bytes}
+    }
+    const dir = this.#dir()
+    for (const name of readdirSync(path)) dir.now.set(name, this.#load(join(path, name)))
+    dir.synced = new Map(dir.now)
+    return dir
+  }
+
+  #dir(): DirNode {
+    return {kind: 'dir', id: this.#ids++, synced: new Map(), now: new Map(), pending: new Map()}
+  }
+
+  #add(folder: DirNode, name: string, node: Node): void {
+    if (folder.now.has(name)) throw new Error(`EEXIST ${name}`)
+    set(folder, name, node)
+  }
+
+  #place(path: string): {folder: DirNode; name: string} {
+    const parts = path.split('/')
+    const name = parts.pop() ?? ''
+    let folder = this.root
+    for (const part of parts) folder = asDir(folder.now.get(part))
+    return {folder, name}
+  }
+}
+
+function set(folder: DirNode, name: string, node: Node | undefined): void {
+  if (node === undefined) folder.now.delete(name)
+  else folder.now.set(name, node)
+  folder.pending.set(name, [...(folder.pending.get(name) ?? []), node])
+}
+
+function asDir(node: Node | undefined): DirNode {
+  if (node?.kind !== 'dir') throw new Error('ENOTDIR')
+  return node
+}
+
+function asFile(node: Node | undefined): FileNode {
+  if (node?.kind !== 'file') throw new Error('EINVAL')
+  return node
+}
+
+function choicesOf(dir: DirNode, name: string): (Node | undefined)[] {
+  return [...new Set([dir.synced.get(name), ...(dir.pending.get(name) ?? [])])]
+}
+
+/** What a reader finds after a power cut: each read is a choice that stays made. */
+export type View = {
+  /** Bytes of a file, target of a link, sorted names of a folder; undefined when nothing is there. */
+  read(path: string): Found | undefined
+}
+
+export type Found =
+  | {readonly kind: 'file'; readonly bytes: Buffer}
+  | {readonly kind: 'link'; readonly target: string}
+  | {readonly kind: 'dir'; readonly names: readonly string[]}
+
+/** No cut of a flow here has as many; more would mean that the model no longer looks at all. */
+const MAX_STATES = 50_000
+
+/** Calls `look` for every state that a reader could tell apart; returns how many there were. */
+export function everyCrash(disk: ForgetfulDisk, look: (view: View) => void): number {
+  let prefix: number[] = []
+  for (let count = 1; ; count++) {
+    if (count > MAX_STATES) throw new Error(`more than ${MAX_STATES} states after one cut`)
+    const taken: {at: number; of: number}[] = []
+    look(
+      viewOf(disk, (options) => {
+        const at = prefix[taken.length] ?? 0
+        taken.push({at, of: options})
+        return at
+      }),
+    )
+    while (taken.length > 0 && (taken.at(-1)?.at ?? 0) + 1 >= (taken.at(-1)?.of ?? 0)) taken.pop()
+    const last = taken.pop()
+    if (last === undefined) return count
+    prefix = [...taken.map(({at}) => at), last.at + 1]
+  }
+}
+
+function viewOf(disk: ForgetfulDisk, choose: (options: number) => number): View {
+  const made = new Map<string, number>()
+  const pick = <T>(key: string, options: readonly T[]): T => {
+    const at = made.get(key) ?? (options.length > 1 ? choose(options.length) : 0)
+    made.set(key, at)
+    return options[at] as T
+  }
+  const entry = (dir: DirNode, name: string) => pick(`${dir.id}/${name}`, choicesOf(dir, name))
+  const read = (path: string): Found | undefined => {
+    let node: Node | undefined = disk.root
+    for (const part of path.split('/')) {
+      if (node?.kind !== 'dir') return undefined
+      node = entry(node, part)
+    }
+    if (node === undefined) return undefined
+    if (node.kind === 'link') return node
+    if (node.kind === 'dir') {
+      const dir = node
+      const names = new Set([...dir.synced.keys(), ...dir.pending.keys()])
+      return {kind: 'dir', names: [...names].sort().filter((it) => entry(dir, it) !== undefined)}
+    }
+    const {synced, now, id} = node
+    if (synced.equals(now)) return {kind: 'file', bytes: now}
+    const options = synced.length === 0 ? [synced, now] : [synced, EMPTY, now]
+    return {kind: 'file', bytes: pick(`file ${id}`, options)}
+  }
+  return {read}
+}
