@@ -103,6 +103,13 @@ function patternOf(yaml: StrictYaml, value: unknown, at: YamlPath): string {
 
 const placeholder = /\{(?:component|os|arch|version)\}/g
 
+/** What a placeholder stands for. No system begins with a digit, so a version is none. */
+const words: Readonly<Record<string, string>> = {
+  component: '[A-Za-z0-9]+(?:[-_.][A-Za-z0-9]+)*?',
+  os: '[A-Za-z][A-Za-z0-9]*',
+  arch: '[A-Za-z0-9]+',
+}
+
 /** What a pattern found in a file name; undefined when it does not fit. */
 function fit(pattern: string, name: string, version: string): Partial<Slot> | undefined {
   const seen = new Set<string>()
@@ -112,7 +119,7 @@ function fit(pattern: string, name: string, version: string): Partial<Slot> | un
     if (key === 'version') return version.replace(/[^\w]/g, '\\$&')
     if (seen.has(key)) return `\\k<${key}>`
     seen.add(key)
-    return `(?<${key}>[A-Za-z0-9]+${key === 'component' ? '(?:[-_.][A-Za-z0-9]+)*?' : ''})`
+    return `(?<${key}>${words[key]})`
   })
   const match = new RegExp(`^${source}$`).exec(name)
   return match === null ? undefined : (match.groups ?? {})
