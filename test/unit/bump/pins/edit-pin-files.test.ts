@@ -57,10 +57,12 @@ function yamlPaths(bytes: Buffer): string[] {
   return found
 }
 
+/** A date without quotes is no text to older readers of YAML: rel would not write it back. */
+const plainDate = /^\d{4}-\d\d?-\d\d?([Tt ]|$)/
+
 function found(bytes: Buffer, spec: PinSpec): boolean {
   try {
-    findPin(bytes, spec)
-    return true
+    return !plainDate.test(findPin(bytes, spec).value)
   } catch (error) {
     if (error instanceof RelError) return false
     throw error
