@@ -5,7 +5,7 @@ import type {ErrorCode} from '../../system/codes.ts'
 import {RelError} from '../../system/error.ts'
 import {openRelationalStore} from './relational.ts'
 import type {PanelStore} from './store.ts'
-import type {Engine, Tables} from './tables.ts'
+import {type Engine, releaseIdentity, type Tables} from './tables.ts'
 
 /** A publication takes milliseconds; a database that needs longer than this is not well. */
 const STATEMENT_TIMEOUT_MS = 30_000
@@ -139,16 +139,7 @@ function refusal(error: unknown, label: string): RelError | undefined {
   return undefined
 }
 
-const sameIdentity = [
-  'product',
-  'version',
-  'sort_key',
-  'channel',
-  'digest',
-  'envelope',
-  'artifacts',
-  'created',
-]
+const sameIdentity = releaseIdentity
   .map((column) => `old.${column} is not distinct from new.${column}`)
   .join(' and ')
 

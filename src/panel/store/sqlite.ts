@@ -18,7 +18,7 @@ import {fileError, fsyncFolder, temporaryName} from '../../system/files.ts'
 import {openRelationalStore} from './relational.ts'
 import {sqliteDialect} from './sqlite-dialect.ts'
 import type {PanelStore} from './store.ts'
-import type {Engine, Tables} from './tables.ts'
+import {type Engine, releaseIdentity, type Tables} from './tables.ts'
 
 /** A writer holds the lock for milliseconds; longer than this and something hangs. */
 const BUSY_TIMEOUT_MS = 15_000
@@ -170,18 +170,7 @@ async function backUp(path: string, target: string): Promise<void> {
   }
 }
 
-const sameIdentity = [
-  'product',
-  'version',
-  'sort_key',
-  'channel',
-  'digest',
-  'envelope',
-  'artifacts',
-  'created',
-]
-  .map((column) => `old.${column} is new.${column}`)
-  .join(' and ')
+const sameIdentity = releaseIdentity.map((column) => `old.${column} is new.${column}`).join(' and ')
 
 const afterDraft = `old.state = 'draft' or
   (old.sequence is new.sequence and old.published is new.published and new.state <> 'draft'

@@ -48,6 +48,18 @@ export type ReleaseRow = {
   recall: string | null
 }
 
+/** What no release changes once it is drafted; each database guards it with triggers of its own. */
+export const releaseIdentity = [
+  'product',
+  'version',
+  'sort_key',
+  'channel',
+  'digest',
+  'envelope',
+  'artifacts',
+  'created',
+] as const satisfies readonly (keyof ReleaseRow)[]
+
 export type LicenseRow = {
   id: string
   product: string
