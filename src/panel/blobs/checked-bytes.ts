@@ -30,3 +30,15 @@ export async function* checkedBytes(
   if (digest !== sha256)
     throw new RelError('blob_mismatch', `the bytes have ${digest}, announced was ${sha256}`)
 }
+
+/** True when the bytes of a blob have its digest; false when not, or when it is not there. */
+export async function isWhole(sha256: string, bytes: AsyncIterable<Uint8Array>): Promise<boolean> {
+  const hasher = createHash('sha256')
+  try {
+    for await (const piece of bytes) hasher.update(piece)
+  } catch (error) {
+    if (error instanceof RelError && error.code === 'blob_missing') return false
+    throw error
+  }
+  return hasher.digest('hex') === sha256
+}

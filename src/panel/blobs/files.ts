@@ -1,4 +1,4 @@
-import {createHash, randomBytes} from 'node:crypto'
+import {randomBytes} from 'node:crypto'
 import {constants} from 'node:fs'
 import {
   chmod,
@@ -18,7 +18,7 @@ import type {ErrorCode} from '../../system/codes.ts'
 import {RelError} from '../../system/error.ts'
 import {fileError} from '../../system/files.ts'
 import type {BlobStore, UploadStore} from './blobs.ts'
-import {checkDigest, checkedBytes, isDigest} from './checked-bytes.ts'
+import {checkDigest, checkedBytes, isDigest, isWhole} from './checked-bytes.ts'
 
 /** Bytes a read hands out at once: large enough to be cheap, small enough for many slow readers. */
 const PIECE_BYTES = 256 * 1024
@@ -151,14 +151,7 @@ class FileBlobs implements BlobStore {
   }
 
   async rehash(sha256: string): Promise<boolean> {
-    const hasher = createHash('sha256')
-    try {
-      for await (const piece of this.read(sha256)) hasher.update(piece)
-    } catch (error) {
-      if (error instanceof RelError && error.code === 'blob_missing') return false
-      throw error
-    }
-    return hasher.digest('hex') === sha256
+    return isWhole(sha256, this.read(sha256))
   }
 
   async *list(): AsyncGenerator<string> {

@@ -1,7 +1,6 @@
-import {createHash} from 'node:crypto'
 import {RelError} from '../../system/error.ts'
 import type {BlobStore, UploadStore} from './blobs.ts'
-import {checkDigest, checkedBytes, isDigest} from './checked-bytes.ts'
+import {checkDigest, checkedBytes, isDigest, isWhole} from './checked-bytes.ts'
 import {bodyOf, field, S3Client, type S3Environment, type S3Object} from './s3-client.ts'
 
 /**
@@ -125,14 +124,7 @@ class S3Blobs implements BlobStore {
   }
 
   async rehash(sha256: string): Promise<boolean> {
-    const hasher = createHash('sha256')
-    try {
-      for await (const piece of this.read(sha256)) hasher.update(piece)
-    } catch (error) {
-      if (error instanceof RelError && error.code === 'blob_missing') return false
-      throw error
-    }
-    return hasher.digest('hex') === sha256
+    return isWhole(sha256, this.read(sha256))
   }
 
   async *list(): AsyncGenerator<string> {
