@@ -1,4 +1,4 @@
-import {Flags, type Interfaces} from '@oclif/core'
+import {Args, Flags, type Interfaces} from '@oclif/core'
 import {licenseStates, trackNames} from '../release/license.ts'
 
 /** Where a panel is, and how one is let in; the token itself is never an argument. */
@@ -14,6 +14,20 @@ export const panelFlags = {
     helpValue: 'FILE',
     summary: 'File with the panel’s token; the environment’s REL_PANEL_TOKEN by default.',
   }),
+}
+
+/** What a command about a licence that a panel knows begins with. */
+export const licenseArg = Args.string({
+  description: 'A licence file, or an id.',
+  name: 'FILE|ID',
+  required: true,
+})
+
+/** Flags of `rel license freeze` and `revoke`. */
+export const stopFlags = {
+  reason: Flags.string({required: true, summary: 'Why; it goes into the audit log.'}),
+  'dry-run': Flags.boolean({default: false, summary: 'Show it; ask nothing.'}),
+  ...panelFlags,
 }
 
 export const trackFlag = Flags.option({default: 'stable', options: trackNames})({

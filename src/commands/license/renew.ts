@@ -1,19 +1,13 @@
-import {Args, Flags} from '@oclif/core'
+import {Flags} from '@oclif/core'
 import {BaseCommand, type Input, type Outcome} from '../../cli/base-command.ts'
 import {keyFlags} from '../../cli/key-flags.ts'
-import {panelFlags} from '../../cli/license-flags.ts'
+import {licenseArg, panelFlags} from '../../cli/license-flags.ts'
 
 export default class LicenseRenew extends BaseCommand<typeof LicenseRenew> {
   static override summary = 'Give a licence a later expiry; a frozen one is active again.'
   static override description =
     'The old file goes on opening the panel: what counts there is the newest file it knows. The new file is for the node, which checks it offline.'
-  static override args = {
-    license: Args.string({
-      description: 'A licence file, or an id.',
-      name: 'FILE|ID',
-      required: true,
-    }),
-  }
+  static override args = {license: licenseArg}
   static override flags = {
     expires: Flags.string({
       helpValue: 'TIME',
