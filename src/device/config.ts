@@ -16,9 +16,59 @@ export type HealthConfig =
       readonly versionKey?: string
     }
 
+/** Where new versions come from; bundles given by hand when there is none. */
+export type SourceConfig =
+  | {
+      /** D0's manifest with a licence, or D2's /check and /bundles. */
+      readonly kind: 'panel'
+      /** http or https, without user and password, no slash at its end. */
+      readonly url: string
+      readonly protocol: 'd0' | 'd2'
+      /** Which artifacts of a release are for this node. */
+      readonly component: string
+    }
+  | {
+      /** Releases with manifest.json and manifest.sig.bundle (D1). */
+      readonly kind: 'github'
+      readonly repository: string
+      /** Base address of the API. */
+      readonly api: string
+      readonly component: string
+    }
+  /** A folder of bundles: a mount, a stick, a share. */
+  | {readonly kind: 'directory'; readonly path: string}
+
+/** Which Sigstore identities must have signed, beside or instead of keys; the anchor lists them. */
+const identityModes = ['sigstore', 'both', 'either'] as const
+
+/**
+ * How a version is laid out: a tree behind links (D1, D2), or one program that is replaced in its
+ * place (D0).
+ */
+export type Profile =
+  | {readonly kind: 'tree'}
+  | {
+      readonly kind: 'binary'
+      /** Absolute path of the program. */
+      readonly path: string
+      /** Which artifact of a release it is. */
+      readonly component: string
+    }
+
 /** device.json (docs/formats/device-state.md), in camelCase. */
 export type DeviceConfig = {
   readonly product: string
+  /** What grants and reports call this node. */
+  readonly node?: string
+  readonly profile: Profile
+  readonly source?: SourceConfig
+  readonly identity?: (typeof identityModes)[number]
+  /** Mean time between two polls. */
+  readonly pollIntervalSecs: number
+  /** No limit when absent. */
+  readonly maxBytesPerSec?: number
+  /** Largest sum of an old and a new file that a delta is applied to; 0 never takes one. */
+  readonly deltaMaxBytes: number
   /** Such as linux-arm64; bundles for any machine when absent. */
   readonly target?: string
   readonly enabled: boolean
@@ -34,7 +84,19 @@ export type DeviceConfig = {
   readonly stopped?: readonly string[]
 }
 
-const topKeys = ['spec', 'product', 'target', 'upgrade', 'health', 'restart', 'stopped']
+const topKeys = [
+  'spec',
+  'product',
+  'target',
+  'node',
+  'binary',
+  'source',
+  'identity',
+  'upgrade',
+  'health',
+  'restart',
+  'stopped',
+]
 const upgradeKeys = [
   'enabled',
   'allowed_channels',
@@ -42,7 +104,13 @@ const upgradeKeys = [
   'policy',
   'boot_health_window_secs',
   'max_boot_attempts',
+  'poll_interval_secs',
+  'max_bytes_per_sec',
+  'delta_max_bytes',
 ]
+
+const DEFAULT_DELTA_BYTES = 64 * 1024 * 1024
+const MAX_BYTES_PER_SEC = 2 ** 40
 
 /** device.json as read. Refuses with upgrade_config_invalid: an unknown key could be a gate misspelt. */
 export function parseConfig(bytes: Uint8Array): DeviceConfig {
@@ -58,11 +126,26 @@ export function parseConfig(bytes: Uint8Array): DeviceConfig {
   if (minVersion !== undefined && !isSafeVersion(minVersion))
     throw invalid('upgrade.min_version is no version')
   const target = top.target === undefined ? {} : {target: textOf(top.target, 'target')}
+  const node = top.node === undefined ? {} : {node: textOf(top.node, 'node')}
+  const {poll_interval_secs: poll = 3600, max_bytes_per_sec: rate} = upgrade
+  const {delta_max_bytes: delta = DEFAULT_DELTA_BYTES} = upgrade
+  const identity = identityModes.find((it) => it === top.identity)
+  if (top.identity !== undefined && identity === undefined)
+    throw invalid(`identity is none of ${identityModes.join(', ')}`)
   const restart = top.restart === undefined ? {} : {restart: wordsOf(top.restart, 'restart')}
   const stopped = top.stopped === undefined ? {} : {stopped: wordsOf(top.stopped, 'stopped')}
   return {
     product: textOf(top.product, 'product'),
     ...target,
+    ...node,
+    profile: profileOf(top.binary),
+    ...(top.source === undefined ? {} : {source: sourceOf(top.source)}),
+    ...(identity === undefined ? {} : {identity}),
+    pollIntervalSecs: numberOf(poll, 'upgrade.poll_interval_secs', 30 * 86_400),
+    ...(rate === undefined
+      ? {}
+      : {maxBytesPerSec: numberOf(rate, 'upgrade.max_bytes_per_sec', MAX_BYTES_PER_SEC)}),
+    deltaMaxBytes: numberOf(delta, 'upgrade.delta_max_bytes', 2 ** 31, 0),
     enabled,
     allowedChannels: wordsOf(channels, 'upgrade.allowed_channels'),
     ...(minVersion === undefined ? {} : {minVersion}),
@@ -82,6 +165,51 @@ function documentOf(bytes: Uint8Array): JsonValue {
     if (!(error instanceof RelError)) throw error
     throw new RelError('upgrade_config_invalid', `device.json: ${error.message}`, {cause: error})
   }
+}
+
+function profileOf(json: JsonValue | undefined): Profile {
+  if (json === undefined) return {kind: 'tree'}
+  const {path, component} = objectOf(json, 'binary', ['path', 'component'])
+  const absolute = textOf(path, 'binary.path')
+  if (!/^(?:\/(?!\.{1,2}(?:\/|$))[^/\0]+)+$/.test(absolute))
+    throw invalid('binary.path is no absolute path of a file')
+  return {kind: 'binary', path: absolute, component: textOf(component, 'binary.component')}
+}
+
+function sourceOf(json: JsonValue): SourceConfig {
+  const keys = ['panel', 'protocol', 'github', 'api', 'component', 'directory']
+  const {panel, protocol, github, api, component, directory} = objectOf(json, 'source', keys)
+  if ([panel, github, directory].filter((it) => it !== undefined).length !== 1)
+    throw invalid('source wants one of panel, github and directory')
+  const wanted = component === undefined ? 'bundle' : textOf(component, 'source.component')
+  if (panel !== undefined) {
+    if (api !== undefined) throw invalid('source.api is for github')
+    if (protocol !== undefined && protocol !== 'd0' && protocol !== 'd2')
+      throw invalid('source.protocol is neither d0 nor d2')
+    const url = addressOf(panel, 'source.panel')
+    return {kind: 'panel', url, protocol: protocol ?? 'd0', component: wanted}
+  }
+  if (protocol !== undefined) throw invalid('source.protocol is for panel')
+  if (github !== undefined) {
+    const repository = textOf(github, 'source.github')
+    if (!/^[A-Za-z0-9-]{1,39}\/[A-Za-z0-9._-]{1,100}$/.test(repository))
+      throw invalid('source.github is not OWNER/NAME')
+    const base = addressOf(api ?? 'https://api.github.com', 'source.api')
+    return {kind: 'github', repository, api: base, component: wanted}
+  }
+  if (api !== undefined) throw invalid('source.api is for github')
+  if (component !== undefined) throw invalid('source.component is not for directory')
+  return {kind: 'directory', path: textOf(directory, 'source.directory')}
+}
+
+function addressOf(json: JsonValue | undefined, name: string): string {
+  const text = textOf(json, name)
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || !['http:', 'https:'].includes(url.protocol))
+    throw invalid(`${name} is no http or https address`)
+  if (`${url.username}${url.password}${url.search}${url.hash}` !== '')
+    throw invalid(`${name} has a user, a query or a fragment`)
+  return url.href.replace(/\/+$/, '')
 }
 
 function healthOf(json: JsonValue | undefined): HealthConfig {
@@ -132,10 +260,10 @@ function wordsOf(json: JsonValue, name: string): readonly string[] {
   return json.map((word) => textOf(word, name))
 }
 
-function numberOf(json: JsonValue, name: string, most: number): number {
-  if (Number.isSafeInteger(json) && (json as number) >= 1 && (json as number) <= most)
+function numberOf(json: JsonValue, name: string, most: number, least = 1): number {
+  if (Number.isSafeInteger(json) && (json as number) >= least && (json as number) <= most)
     return json as number
-  throw invalid(`${name} is not from 1 to ${most}`)
+  throw invalid(`${name} is not from ${least} to ${most}`)
 }
 
 function invalid(what: string): RelError {

@@ -17,8 +17,8 @@ import {
   writeRecord,
   writing,
 } from './layout.ts'
+import {placeTree} from './place-tree.ts'
 import {floorText, type Slot} from './record.ts'
-import {placeTree} from './stage.ts'
 import {higher} from './state.ts'
 import {policyOf, slotOf, upgradeError} from './verify-installed.ts'
 

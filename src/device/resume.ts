@@ -4,7 +4,7 @@ import {parseManifest} from '../bundle/parse-manifest.ts'
 import {readManifest} from '../bundle/verify.ts'
 import {RelError} from '../system/error.ts'
 import {advance, type Device, recordsOf, tell} from './device.ts'
-import {removeTree, swapLink} from './durable-fs.ts'
+import {removeTree} from './durable-fs.ts'
 import {
   linkedVersion,
   listVersions,
@@ -16,6 +16,7 @@ import {
   writeFloor,
   writing,
 } from './layout.ts'
+import {runningVersion, swapBack, swapForward} from './profile.ts'
 import {MAX_FAILED, type Slot} from './record.ts'
 import {checkTransition, higher, stateOf} from './state.ts'
 import {verifyInstalled} from './verify-installed.ts'
@@ -32,7 +33,7 @@ export async function resume(device: Device): Promise<Records> {
   const {record} = records
   if (record.state === 'trial') return continueTrial(device, records)
   if (record.state === 'rolling_back') return finishRollback(device, records)
-  const current = linkedVersion(device.root, 'current')
+  const current = runningVersion(device, record)
   if (current !== record.running.version)
     throw new RelError(
       'upgrade_layout_invalid',
@@ -60,18 +61,15 @@ function candidateOf({record}: Records): Slot {
 
 /** Swaps the links if they are not yet, starts the candidate and judges it. */
 export async function runTrial(device: Device, records: Records): Promise<Records> {
-  const {root, world} = device
+  const {world} = device
   const {running} = records.record
   const candidate = candidateOf(records)
-  const current = linkedVersion(root, 'current')
+  const current = runningVersion(device, records.record)
   if (current !== running.version && current !== candidate.version)
     throw new RelError('upgrade_layout_invalid', `current leads to ${current ?? 'nothing'}`)
   if (stateOf('trial', current, running.version) === 'applying') {
     checkTransition('applying', 'trial')
-    writing(() => {
-      swapLink(world.fs, paths.previous, versionPath(running.version))
-      swapLink(world.fs, paths.current, versionPath(candidate.version))
-    })
+    swapForward(device, running, candidate)
   }
   const reason = (await world.restart()) ?? (await world.health(candidate.version))
   return reason === undefined ? commit(device, records) : giveUp(device, records, reason)
@@ -126,14 +124,13 @@ export async function checkTarget(device: Device, target: Slot): Promise<void> {
  * version then runs whatever its health: there is never a second swap.
  */
 export async function finishRollback(device: Device, records: Records): Promise<Records> {
-  const {root, world} = device
+  const {world} = device
   const {record} = records
   const {target, candidate, previous} = record
   if (target === undefined)
     throw new RelError('upgrade_state_corrupt', 'a rollback without a target')
   await checkTarget(device, target)
-  if (linkedVersion(root, 'current') !== target.version)
-    writing(() => swapLink(world.fs, paths.current, versionPath(target.version)))
+  if (runningVersion(device, record) !== target.version) swapBack(device, target)
   const problem = await world.restart()
   const isTrial = target.digest === record.running.digest
   const left = (isTrial ? candidate : record.running)?.version ?? ''

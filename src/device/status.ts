@@ -1,7 +1,8 @@
 import {RelError} from '../system/error.ts'
 import type {JsonObject} from '../system/json.ts'
 import {type Device, recordsOf} from './device.ts'
-import {linkedVersion, listVersions} from './layout.ts'
+import {listVersions} from './layout.ts'
+import {runningVersion} from './profile.ts'
 import {type DeviceRecord, slotJson} from './record.ts'
 import {type StateName, stateOf} from './state.ts'
 import {verifyInstalled} from './verify-installed.ts'
@@ -20,7 +21,7 @@ export type Status = {
 /** Refuses with upgrade_state_corrupt, upgrade_layout_invalid. */
 export function statusOf(device: Device): Status {
   const {record, floor} = recordsOf(device)
-  const current = linkedVersion(device.root, 'current')
+  const current = runningVersion(device, record)
   return {
     state: stateOf(record.state, current, record.running.version),
     record,

@@ -55,6 +55,7 @@ const differences: readonly ErrorCode[] = [
 const ownCodes: readonly ErrorCode[] = [
   'product_mismatch',
   'version_mismatch',
+  'channel_mismatch',
   'target_mismatch',
   'manifest_expired',
   'timestamp_future',

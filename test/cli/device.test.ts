@@ -130,7 +130,41 @@ const configs: readonly [string, object][] = [
   ['an unknown policy', {upgrade: {policy: 'always'}}],
   ['a version that is a path', {upgrade: {min_version: '../../1.0.0'}}],
   ['no window', {upgrade: {boot_health_window_secs: 0}}],
+  ['two sources', {source: {panel: 'https://panel.test', github: 'acme/agent'}}],
+  ['a source with a password', {source: {panel: 'https://user:secret@panel.test'}}],
+  ['a source that is a file', {source: {panel: 'file:///etc/passwd'}}],
+  ['an unknown protocol', {source: {panel: 'https://panel.test', protocol: 'd3'}}],
+  ['a repository that is a path', {source: {github: '../agent'}}],
+  ['a program with a relative path', {binary: {path: 'bin/agent', component: 'agent'}}],
+  ['a program above its folder', {binary: {path: '/opt/../agent', component: 'agent'}}],
+  ['an unknown identity mode', {identity: 'none'}],
+  ['no interval', {upgrade: {poll_interval_secs: 0}}],
 ]
+
+const sources: readonly [string, object, object][] = [
+  [
+    'a panel',
+    {panel: 'https://panel.test/'},
+    {kind: 'panel', url: 'https://panel.test', protocol: 'd0', component: 'bundle'},
+  ],
+  [
+    'a repository',
+    {github: 'acme/edge-agent', component: 'agent'},
+    {
+      kind: 'github',
+      repository: 'acme/edge-agent',
+      api: 'https://api.github.com',
+      component: 'agent',
+    },
+  ],
+  ['a folder', {directory: '/media/usb'}, {kind: 'directory', path: '/media/usb'}],
+]
+
+for (const [name, source, parsed] of sources)
+  test(`a source is read: ${name}`, () => {
+    const text = JSON.stringify({...configJson, source})
+    assert.equal(parseConfig(Buffer.from(text)).source, parsed)
+  })
 
 for (const [name, change] of configs)
   test(`a configuration is refused: ${name}`, () => {

@@ -48,7 +48,7 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'layout',
     'lock',
     'resume',
-    'stage',
+    'place-tree',
     'verify-installed',
     'write-tree',
   ],

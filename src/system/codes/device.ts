@@ -120,6 +120,97 @@ export const deviceCodes = {
     cause: 'One process at a time acts on a node.',
     fix: 'Wait for it to end, then run it again.',
   },
+  upgrade_identity_not_allowed: {
+    exit: 'verification',
+    title: 'the manifest is not signed by an allowed identity',
+    cause:
+      'The Sigstore bundle is missing or not valid, or its identity is none that the trust anchor of the node allows; cause_code says which.',
+    fix: 'Sign with the allowed workflow; a renamed one must first be allowed by a release of the old one.',
+  },
+  upgrade_license_invalid: {
+    exit: 'unauthorised',
+    title: 'the licence of the node cannot be used',
+    cause:
+      'It is missing, damaged, not signed by a licence key of the trust anchor, of another product, or does not open this channel; cause_code says which.',
+    fix: 'Put the licence file of this node in place, then run it again. What runs is untouched.',
+  },
+  upgrade_license_frozen: {
+    exit: 'unauthorised',
+    title: 'the licence of the node is frozen',
+    cause:
+      'It has expired, or was frozen or revoked: the node keeps what runs and takes nothing new.',
+    fix: 'Renew the licence; the node goes on by itself once it has the new file.',
+  },
+  upgrade_source_missing: {
+    exit: 'usage',
+    title: 'the node has no source of new versions',
+    cause: 'device.json has no source, and no bundle was given.',
+    fix: 'Add source to device.json, or name a bundle: rel device stage DIR BUNDLE.',
+  },
+  upgrade_source_unreachable: {
+    exit: 'temporary',
+    title: 'the source of new versions did not answer',
+    cause: 'It cannot be reached, is too slow, or is in trouble itself. What runs is untouched.',
+    fix: 'Wait and run it again; rel device run waits by itself.',
+  },
+  upgrade_source_invalid: {
+    exit: 'verification',
+    title: 'the source gave an answer that cannot be used',
+    cause: 'The answer is not of the form that its protocol has, or contradicts what is signed.',
+    fix: 'Tell its operator. What runs is untouched, and nothing of the answer was kept.',
+  },
+  upgrade_source_rewound: {
+    exit: 'verification',
+    title: 'the source says less than it said before',
+    cause:
+      'Its release log is shorter than the one this node saw, or another one: somebody put it back, or shows nodes different things.',
+    fix: 'Ask its operator whether it was restored from a backup. What runs is untouched.',
+  },
+  upgrade_download_failed: {
+    exit: 'temporary',
+    title: 'the download did not come to its end',
+    cause: 'The source refused, broke off or was too slow; what came is kept and continued.',
+    fix: 'Run it again.',
+  },
+  upgrade_size_exceeded: {
+    exit: 'verification',
+    title: 'the source sent more bytes than are signed',
+    cause: 'The download was ended as soon as it was longer than its signed size.',
+    fix: 'Tell its operator. Nothing of it was kept.',
+  },
+  upgrade_delta_failed: {
+    exit: 'verification',
+    title: 'the delta does not give the signed files',
+    cause: 'It is damaged, made for another version, or larger than this node takes.',
+    fix: 'Nothing: the whole bundle is fetched instead.',
+  },
+  upgrade_clock_untrusted: {
+    exit: 'gate',
+    title: 'the clock of the node is behind what was signed',
+    cause:
+      'It shows a time more than a day before the latest signed time this node has seen, so expiry cannot be judged.',
+    fix: 'Set the clock, then run it again. What runs is untouched.',
+  },
+  upgrade_grant_invalid: {
+    exit: 'unauthorised',
+    title: 'the grant does not allow this node to go back',
+    cause:
+      'It is not signed by a rollback key of the trust anchor, has expired, was used, or names another product, node or version; cause_code says which.',
+    fix: 'rel device grant makes one for this node and these versions.',
+  },
+  upgrade_degraded: {
+    exit: 'local',
+    title: 'no version of this node is known to be good',
+    cause:
+      'The new version failed and the one before could not be brought back; the node is left with what it has and is not changed again by itself.',
+    fix: 'rel device verify shows what is wrong; stage a good release by hand, or rel device init DIR --repair.',
+  },
+  upgrade_io_error: {
+    exit: 'local',
+    title: 'the disk of the node does not work',
+    cause: 'Reading or writing failed (an I/O error, or a read-only file system).',
+    fix: 'Look at the disk and its mount; run it again, it goes on where it was.',
+  },
   app_running: {
     exit: 'temporary',
     title: 'the program is running',

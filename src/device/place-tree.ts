@@ -1,0 +1,98 @@
+import {join} from 'node:path'
+import type {VerifiedManifest} from '../bundle/verify-policy.ts'
+import {RelError} from '../system/error.ts'
+import {statIfThere} from '../system/files.ts'
+import {type Device, tell} from './device.ts'
+import {removeTree} from './durable-fs.ts'
+import {paths, unfinishedPath, versionPath, writing} from './layout.ts'
+import type {Slot} from './record.ts'
+import type {Check, Place} from './stage.ts'
+import {policyOf, slotOf, upgradeError} from './verify-installed.ts'
+import {checkSpace, copyTree, freeSpace, PortWriter} from './write-tree.ts'
+
+/** The tree of a directory or an archive on this machine. */
+export function bundlePlace(source: string): Place {
+  return (device, check) => placeTree(device, source, check)
+}
+
+/**
+ * Writes, syncs and verifies the tree of a source, then gives it its name. Whatever is refused
+ * leaves nothing. Shared with the first installation.
+ */
+export async function placeTree(device: Device, source: string, check: Check): Promise<Slot> {
+  const {root, world} = device
+  let partial: string | undefined
+  const isTree = (await import('../bundle/verify.ts')).kindOfPath(source) === 'tree'
+  const archiveSize = isTree ? 0 : (statIfThere(source)?.size ?? 0)
+  const writer = new PortWriter(world.fs, (verified) => {
+    check(verified)
+    checkSpace(freeSpace(root), verified.manifest, archiveSize)
+    const {version} = verified.manifest
+    partial = unfinishedPath(version, 'partial')
+    dropTree(device, partial)
+    return partial
+  })
+  try {
+    const policy = policyOf(root, device.config, world.now())
+    const verified = await verifyInto(source, isTree, policy, writer)
+    writing(() => writer.finish())
+    const slot = slotOf(verified, policy.now)
+    tell(device, 'upgrade_downloaded', {version: slot.version, digest: slot.digest})
+    const written = unfinishedPath(slot.version, 'partial')
+    const {verifyDirectory} = await import('../bundle/verify.ts')
+    await verifyDirectory(join(root, written), policy)
+    giveName(device, written, slot.version)
+    return slot
+  } catch (error) {
+    if (partial !== undefined) dropTree(device, partial)
+    throw upgradeError(error)
+  }
+}
+
+async function verifyInto(
+  source: string,
+  isTree: boolean,
+  policy: ReturnType<typeof policyOf>,
+  writer: PortWriter,
+): Promise<VerifiedManifest> {
+  if (isTree) {
+    const {verifyDirectory} = await import('../bundle/verify.ts')
+    const verified = await verifyDirectory(source, policy)
+    writing(() => {
+      writer.begin(verified)
+      copyTree(source, verified, writer)
+    })
+    return verified
+  }
+  const {verifyArchive} = await import('../bundle/archive/verify-archive.ts')
+  try {
+    return await verifyArchive(source, policy, undefined, writer)
+  } catch (error) {
+    return writing(() => {
+      throw error
+    })
+  }
+}
+
+/** A tree that nothing refers to makes room; it is never what runs, nor what a rollback needs. */
+function giveName(device: Device, partial: string, version: string): void {
+  const {root, world} = device
+  const place = versionPath(version)
+  const stat = statIfThere(join(root, place))
+  if (stat !== undefined && !stat.isDirectory())
+    throw new RelError('upgrade_layout_invalid', `${place} is no folder, and not ours`)
+  const trash = unfinishedPath(version, 'trash')
+  writing(() => {
+    dropTree(device, trash)
+    if (stat !== undefined) world.fs.run({op: 'rename', path: place, to: trash})
+    world.fs.run({op: 'rename', path: partial, to: place})
+    world.fs.run({op: 'sync_dir', path: paths.versions})
+    dropTree(device, trash)
+  })
+}
+
+/** Removes a tree of ours, if it is there. */
+function dropTree({root, world}: Device, path: string): void {
+  if (statIfThere(join(root, path))?.isDirectory() === true)
+    writing(() => removeTree(world.fs, path))
+}
