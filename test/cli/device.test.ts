@@ -141,7 +141,7 @@ const configs: readonly [string, object][] = [
   ['no interval', {upgrade: {poll_interval_secs: 0}}],
 ]
 
-const sources: readonly [string, object, object][] = [
+const sourcesRead: readonly [string, object, object][] = [
   [
     'a panel',
     {panel: 'https://panel.test/'},
@@ -160,7 +160,7 @@ const sources: readonly [string, object, object][] = [
   ['a folder', {directory: '/media/usb'}, {kind: 'directory', path: '/media/usb'}],
 ]
 
-for (const [name, source, parsed] of sources)
+for (const [name, source, parsed] of sourcesRead)
   test(`a source is read: ${name}`, () => {
     const text = JSON.stringify({...configJson, source})
     assert.equal(parseConfig(Buffer.from(text)).source, parsed)
