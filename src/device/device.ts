@@ -32,6 +32,8 @@ export type DeviceEvent = {
 /** What an updater needs of the world besides its folder. */
 export type World = {
   readonly fs: DurableFs
+  /** The folder of the program, with the profile `binary`. */
+  readonly programFs?: DurableFs
   /** Seconds since the epoch. */
   now(): number
   /** Makes the program start again; why it could not, or undefined. */

@@ -2,6 +2,7 @@ import {
   closeSync,
   constants,
   fchmodSync,
+  fchownSync,
   fsyncSync,
   lstatSync,
   mkdirSync,
@@ -15,9 +16,17 @@ import {
 } from 'node:fs'
 import {basename, dirname, join} from 'node:path'
 
+export type Owner = {readonly uid: number; readonly gid: number}
+
 /** One change or one sync below the root of a node; paths are relative to it, '' is the root. */
 export type DurableOp =
-  | {readonly op: 'create'; readonly path: string; readonly mode: number}
+  | {
+      readonly op: 'create'
+      readonly path: string
+      readonly mode: number
+      /** Whose file it is, when not of who makes it. */
+      readonly owner?: Owner
+    }
   | {readonly op: 'write'; readonly path: string; readonly bytes: Buffer}
   | {readonly op: 'sync'; readonly path: string}
   | {readonly op: 'mkdir'; readonly path: string}
@@ -45,7 +54,7 @@ export function realFs(root: string): DurableFs {
 
 function runReal(root: string, op: DurableOp): void {
   const path = join(root, op.path)
-  if (op.op === 'create') onFile(path, CREATE, (fd) => fchmodSync(fd, op.mode), op.mode)
+  if (op.op === 'create') makeFile(path, op.mode, op.owner)
   else if (op.op === 'write') onFile(path, APPEND, (fd) => writeAll(fd, op.bytes))
   else if (op.op === 'sync') onFile(path, constants.O_RDONLY | constants.O_NOFOLLOW, fsyncSync)
   else if (op.op === 'sync_dir') onFile(path, FOLDER, fsyncSync)
@@ -54,6 +63,14 @@ function runReal(root: string, op: DurableOp): void {
   else if (op.op === 'rename') renameSync(path, join(root, op.to))
   else if (op.op === 'unlink') unlinkSync(path)
   else rmdirSync(path)
+}
+
+function makeFile(path: string, mode: number, owner: Owner | undefined): void {
+  const prepare = (fd: number) => {
+    if (owner !== undefined) fchownSync(fd, owner.uid, owner.gid)
+    fchmodSync(fd, mode)
+  }
+  onFile(path, CREATE, prepare, mode)
 }
 
 function makeFolder(path: string): void {
@@ -91,15 +108,39 @@ function temporaryOf(path: string): string {
   return join(dirname(path), `.${basename(path)}.rel-tmp`)
 }
 
-/** Puts a file in place, whole or not at all, and durable once this returns. */
-export function replaceFile(fs: DurableFs, path: string, text: string, mode = 0o644): void {
+/**
+ * Puts a file in place, whole or not at all, and durable once this returns. What `content` throws,
+ * it throws before the file is in place.
+ */
+export function replaceFile(
+  fs: DurableFs,
+  path: string,
+  content: string | Iterable<Buffer>,
+  mode = 0o644,
+  owner?: Owner,
+): void {
   const temporary = temporaryOf(path)
   dropStale(fs, temporary)
-  fs.run({op: 'create', path: temporary, mode})
-  fs.run({op: 'write', path: temporary, bytes: Buffer.from(text)})
-  fs.run({op: 'sync', path: temporary})
+  try {
+    fs.run({op: 'create', path: temporary, mode, ...(owner === undefined ? {} : {owner})})
+    const blocks = typeof content === 'string' ? [Buffer.from(content)] : content
+    for (const bytes of blocks) fs.run({op: 'write', path: temporary, bytes})
+    fs.run({op: 'sync', path: temporary})
+  } catch (error) {
+    giveBack(fs, temporary)
+    throw error
+  }
   fs.run({op: 'rename', path: temporary, to: path})
   fs.run({op: 'sync_dir', path: folderOf(path)})
+}
+
+/** Space that a full disk may need for what comes next; the error that is being thrown counts. */
+function giveBack(fs: DurableFs, temporary: string): void {
+  try {
+    dropStale(fs, temporary)
+  } catch {
+    // swept by whoever writes the same file next
+  }
 }
 
 /** Makes a link lead elsewhere in one step, durable once this returns. */
