@@ -32,8 +32,7 @@ export async function showPanel(): Promise<Shown> {
   const server = await serve('panel serve --data panel --listen 127.0.0.1:0', /Ctrl-C/, place)
   const url = /http:\/\/[0-9.:]+/.exec(server.welcome)?.[0] ?? fail('an address')
   const tokenFile = join(home, 'panel/admin-token')
-  const admin = client(url, readFileSync(tokenFile, 'utf8').trim())
-  await makeProduct(admin)
+  await makeProduct()
   await makeToken()
   await publishAll(url)
   await showLicences(url)
@@ -48,12 +47,7 @@ export async function stopPanel({server}: Shown): Promise<void> {
   say('', '  The panel was told to stop (SIGTERM), ended what was under way, and left with 0.')
 }
 
-type Ask = (method: string, path: string, body?: string | Buffer) => Promise<Answer>
 type Answer = {readonly status: number; readonly json: Record<string, unknown>}
-
-function client(url: string, token: string): Ask {
-  return (method, path, body) => send(url + path, method, token, body)
-}
 
 async function send(
   url: string,
@@ -73,20 +67,10 @@ async function send(
   return {status: answer.status, json, headers: answer.headers}
 }
 
-/** What has no command: the administrator's three requests, once for each product. */
-async function makeProduct(ask: Ask): Promise<void> {
-  say('', '  Its administrator adds a product, its trust anchor, and what a release must have:')
-  const required = arches.map((arch) => ({component: 'agent', os: 'linux', arch}))
-  const requests: readonly (readonly [string, (string | Buffer)?, string?])[] = [
-    ['/v1/products/agent'],
-    ['/v1/products/agent/keys', readFileSync(join(home, 'trust.json')), 'trust.json'],
-    ['/v1/products/agent/matrix', JSON.stringify({required}), 'agent linux/amd64, linux/arm64'],
-  ]
-  for (const [path, body, what] of requests) {
-    const {status} = await ask('PUT', path, body)
-    say(`    PUT ${path}${what === undefined ? '' : `  (${what})`}: ${status}`)
-    if (status !== 200) fail(`200 of PUT ${path}`)
-  }
+/** The administrator adds a product: who signs it, and what a release must have. */
+async function makeProduct(): Promise<void> {
+  const required = arches.map((arch) => `--require agent/linux/${arch}`).join(' ')
+  await run(`panel product add agent --data panel --anchor trust.json ${required}`, 0, place)
 }
 
 /** The token itself goes into a file and is not shown. */

@@ -120,6 +120,7 @@ function welcome(address: string, {folder, isNew}: OpenPanel): readonly string[]
     ...(isNew
       ? [
           `  It is new. The token of its administrator is in ${adminToken}`,
+          `  A product: rel panel product add NAME --data ${place} --anchor trust.json --require COMPONENT/OS/ARCH`,
           `  A token for the pipeline: rel panel token new ci --data ${place} --verb publish --verb release`,
         ]
       : []),

@@ -1,13 +1,12 @@
 import {type Static, Type} from 'typebox'
 import {channelOf, parseVersion} from '../../release/version.ts'
-import {checkAnchor, checkAnchorFresh} from '../../trust/anchor.ts'
 import {parseAnchor} from '../../trust/anchor-parse.ts'
-import {checkNext} from '../../trust/anchor-update.ts'
 import type {Panel} from '../panel.ts'
 import type {PanelApp} from '../server/app.ts'
 import {checkProduct} from '../server/token.ts'
 import type {Actor, Product, ProductChange} from '../store/store.ts'
 import {exact, productParams, slot, versionText} from './fields.ts'
+import {nextAnchor} from './product-change.ts'
 import {productOf} from './publish-release.ts'
 
 /** As many slots as a release may have artifacts. */
@@ -41,7 +40,7 @@ export function productRoutes(app: PanelApp, panel: Panel): void {
     async ({caller: {token}}) => {
       const all = await store.products()
       const own = all.filter(({name}) => token.products?.includes(name) ?? true)
-      return {products: own.map(shown)}
+      return {products: own.map(productFacts)}
     },
   )
 
@@ -53,7 +52,7 @@ export function productRoutes(app: PanelApp, panel: Panel): void {
     },
     async ({params: {product}, caller}) => {
       checkProduct(caller, product)
-      return shown(await store.addProduct(product, caller.actor))
+      return productFacts(await store.addProduct(product, caller.actor))
     },
   )
 
@@ -63,7 +62,7 @@ export function productRoutes(app: PanelApp, panel: Panel): void {
       config: {verbs: ['publish', 'release', 'license', 'audit']},
       schema: {summary: 'A product', params: productParams, response: {200: productBody}},
     },
-    async ({params: {product}}) => shown(await productOf(panel, product)),
+    async ({params: {product}}) => productFacts(await productOf(panel, product)),
   )
 
   app.put(
@@ -144,24 +143,27 @@ export function productRoutes(app: PanelApp, panel: Panel): void {
     body: Buffer = Buffer.alloc(0),
     actor: Actor,
   ): Promise<ProductBody> {
-    const {anchor: current} = await productOf(panel, name)
-    const text = body.toString('utf8')
-    if (text === current) return shown(await productOf(panel, name))
-    const next = parseAnchor(body)
-    if (current === undefined) checkAnchor(next)
-    else checkNext(parseAnchor(Buffer.from(current)), next)
-    checkAnchorFresh(next.anchor, panel.clock())
-    return change(name, {anchor: text}, actor)
+    const product = await productOf(panel, name)
+    const anchor = nextAnchor(product.anchor, body, panel.clock())
+    return anchor === product.anchor ? productFacts(product) : change(name, {anchor}, actor)
   }
 
   async function change(name: string, to: ProductChange, actor: Actor): Promise<ProductBody> {
     const product = await store.setProduct(name, to, actor)
     panel.changes.mark(name)
-    return shown(product)
+    return productFacts(product)
   }
 }
 
-function shown({name, matrix, floor, stopovers, anchor, created}: Product): ProductBody {
+/** A product as the API and `rel panel product` show it. */
+export function productFacts({
+  name,
+  matrix,
+  floor,
+  stopovers,
+  anchor,
+  created,
+}: Product): ProductBody {
   return {
     name,
     matrix: {version: matrix.version, required: matrix.required.map((each) => ({...each}))},

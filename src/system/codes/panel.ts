@@ -116,19 +116,19 @@ export const panelCodes = {
     exit: 'upstreamMissing',
     title: 'the panel does not have this product',
     cause: 'Products are made by an administrator before anything is published.',
-    fix: 'Make it with PUT /v1/products/NAME, or check the name.',
+    fix: 'Make it with rel panel product add, or check the name.',
   },
   product_without_anchor: {
     exit: 'gate',
     title: 'the product has no trust anchor',
     cause: 'Without one the panel cannot say whose signatures count.',
-    fix: 'Set it with PUT /v1/products/NAME/keys.',
+    fix: 'Set it with rel panel product set NAME --anchor trust.json.',
   },
   product_without_matrix: {
     exit: 'gate',
     title: 'the product has no matrix',
     cause: 'Without one the panel cannot say when a release is complete.',
-    fix: 'Set it with PUT /v1/products/NAME/matrix.',
+    fix: 'Set it with rel panel product set NAME --require COMPONENT/OS/ARCH.',
   },
   release_unknown: {
     exit: 'upstreamMissing',
