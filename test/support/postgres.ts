@@ -17,6 +17,8 @@ export type Postgres = {
 
 const START_LIMIT_MS = 60_000
 
+let copies = 0
+
 /** Debian keeps the programs of a server apart from PATH. */
 function serverPrograms(): string | undefined {
   const debian = '/usr/lib/postgresql'
@@ -164,4 +166,16 @@ export async function runSql(url: string, text: string): Promise<void> {
   } finally {
     await client.end()
   }
+}
+
+/** A database of the same server with everything that is in another, which nobody is using. */
+export async function copyDatabase(url: string): Promise<string> {
+  copies++
+  const [copy, maintenance] = [new URL(url), new URL(url)]
+  const name = `${copy.pathname.slice(1)}copy${copies}`
+  const from = copy.pathname.slice(1)
+  copy.pathname = `/${name}`
+  maintenance.pathname = '/postgres'
+  await runSql(maintenance.href, `create database ${name} template ${from}`)
+  return copy.href
 }
