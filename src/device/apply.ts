@@ -1,5 +1,7 @@
 import {RelError} from '../system/error.ts'
 import {advance, type Device, recordsOf, tell} from './device.ts'
+import type {GrantFile} from './grant.ts'
+import {checkGrantFor, grantedVersion, useGrant} from './grant-memory.ts'
 import type {Records} from './layout.ts'
 import {MAX_FAILED, type Slot} from './record.ts'
 import {checkTarget, finishRollback, resume, runTrial} from './resume.ts'
@@ -17,8 +19,9 @@ export async function checkApply(device: Device, options: ApplyOptions): Promise
   if (options.isUnattended) checkUnattended(policy, 'apply')
   const records = recordsOf(device)
   const candidate = await checkStaged(device, records)
-  gatesOf(device, records, options)(candidate.verified)
-  if (options.isUnattended && !(await device.world.isStopped()))
+  const granted = (slot: Slot) => grantedVersion(device, records, slot)
+  gatesOf(device, records, {...options, granted})(candidate.verified)
+  if (options.isUnattended && policy !== 'auto' && !(await device.world.isStopped()))
     throw new RelError(
       'app_running',
       'the stopped command does not say that the program is stopped',
@@ -45,24 +48,30 @@ export async function apply(device: Device, options: ApplyOptions): Promise<Reco
   }
 }
 
-/** Where an operator may go back to, verified. Refuses with upgrade_no_previous, upgrade_rollback_failed. */
-export async function checkRollback(device: Device): Promise<Slot> {
-  const {previous} = recordsOf(device).record
+/**
+ * Where an operator may go back to, or whoever has a grant for it, verified. Refuses with
+ * upgrade_no_previous, upgrade_grant_invalid, upgrade_rollback_failed.
+ */
+export async function checkRollback(device: Device, grant?: GrantFile): Promise<Slot> {
+  const records = recordsOf(device)
+  const {previous} = records.record
   if (previous === undefined)
     throw new RelError('upgrade_no_previous', 'no version before this one is recorded')
+  if (grant !== undefined) checkGrantFor(device, records, grant, previous)
   await checkTarget(device, previous)
   return previous
 }
 
 /**
  * Goes back to the version before the last commit; data is not touched and the floor stays. A
- * rollback that was interrupted is ended first, and is the outcome.
+ * rollback that was interrupted is ended first, and is the outcome. A grant is used up.
  */
-export async function rollback(device: Device): Promise<Records> {
+export async function rollback(device: Device, grant?: GrantFile): Promise<Records> {
   const before = recordsOf(device).record
   const records = await resume(device)
   if (before.state === 'rolling_back') return records
-  const target = await checkRollback(device)
+  const target = await checkRollback(device, grant)
+  if (grant !== undefined) useGrant(device, records, grant, target)
   const {running, failed} = records.record
   const {version, digest} = running
   const change = {

@@ -23,9 +23,29 @@ export const paths = {
   /** Two generations; the next record takes the place of the older one. */
   states: ['.rel/state.json', '.rel/state.json.1'],
   floor: '.rel/floor.json',
+  /** Grants that were used; absent until the first one. */
+  grants: '.rel/grants.json',
   lock: '.rel/lock',
+  /** What the guard reads of a trial, and what it leaves (templates/systemd/rel-guard). */
+  trial: '.rel/trial',
+  reverted: '.rel/reverted',
+  seen: '.rel/reverted.seen',
+  attempts: '.rel/attempts',
+  guard: '.rel/guard',
   config: 'device.json',
   anchor: 'trust_anchor.json',
+  /** The licence of the node, as its issuer sent it. */
+  license: 'license',
+  /** The latest signed time that was seen. */
+  clock: '.rel/clock.json',
+  /** What the source has said, as far as it is signed. */
+  seen: '.rel/seen.json',
+  /** Which results of the record are in the outbox. */
+  reported: '.rel/reported.json',
+  outbox: '.rel/outbox',
+  downloads: '.rel/downloads',
+  /** Sigstore's, where it is not the public one that rel was made with. */
+  trustedRoot: 'trusted_root.json',
 } as const
 
 /** The folder of a version. */

@@ -51,7 +51,7 @@ export function sealed(value: JsonValue): string {
 }
 
 /** The value of sealed text. Refuses with upgrade_state_corrupt, saying which file. */
-function unsealed(bytes: Uint8Array, name: string): JsonObject {
+export function unsealed(bytes: Uint8Array, name: string): JsonObject {
   const corrupt = (what: string, cause?: unknown) =>
     new RelError('upgrade_state_corrupt', `${name} ${what}`, {cause})
   const whole = Buffer.from(bytes).toString('utf8')

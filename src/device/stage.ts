@@ -1,15 +1,19 @@
 import type {VerifiedManifest} from '../bundle/verify-policy.ts'
 import {RelError} from '../system/error.ts'
 import {advance, type Device, recordsOf, tell} from './device.ts'
+import type {GrantFile} from './grant.ts'
+import {checkGrantFor, useGrant} from './grant-memory.ts'
 import type {Records} from './layout.ts'
 import {isSafeVersion, type Slot} from './record.ts'
 import {resume} from './resume.ts'
-import {checkGates, checkUnattended} from './state.ts'
+import {checkGates, checkNotDegraded, checkUnattended} from './state.ts'
 import {policyOf, slotOf, upgradeError, verifyInstalled} from './verify-installed.ts'
 
 export type StageOptions = {
   readonly isRetry: boolean
   readonly isUnattended: boolean
+  /** Lets in one version that is older than what runs. */
+  readonly grant?: GrantFile
   /** What a source has promised; refused with version_mismatch or channel_mismatch else. */
   readonly expect?: {readonly version?: string; readonly channel?: string}
 }
@@ -37,6 +41,7 @@ export async function checkSource(
 ): Promise<Candidate> {
   const records = recordsOf(device)
   if (options.isUnattended) checkUnattended(device.config.policy, 'stage')
+  checkNotDegraded(records.record.state, options.isUnattended)
   try {
     const {verifyBundle} = await import('../bundle/verify.ts')
     const policy = policyOf(device.root, device.config, device.world.now())
@@ -48,18 +53,26 @@ export async function checkSource(
   }
 }
 
+type Gating = Pick<StageOptions, 'isRetry' | 'expect' | 'grant'> & {
+  /** The version that a grant which was used already lets in. */
+  readonly granted?: (slot: Slot) => string | undefined
+}
+
 /** The gates, asked of what was signed. */
 export function gatesOf(
-  {config, world}: Device,
-  {record, floor}: Records,
-  {isRetry, expect}: Pick<StageOptions, 'isRetry' | 'expect'>,
+  device: Device,
+  records: Records,
+  {isRetry, expect, grant, granted}: Gating,
 ): Check {
+  const {config, world} = device
+  const {record, floor} = records
   return (verified) => {
     const {manifest} = verified
     const slot = slotOf(verified, world.now())
     checkPromise(slot, expect)
     if (!isSafeVersion(manifest.version))
       throw new RelError('upgrade_signature_invalid', 'the version is no name for a folder')
+    if (grant !== undefined) checkGrantFor(device, records, grant, slot)
     checkGates({
       enabled: config.enabled,
       allowedChannels: config.allowedChannels,
@@ -69,6 +82,7 @@ export function gatesOf(
       failed: record.failed,
       candidate: {...slot, channel: slot.channel, minFrom: manifest.rel?.minFrom},
       isRetry,
+      granted: grant === undefined ? granted?.(slot) : slot.version,
     })
   }
 }
@@ -90,12 +104,14 @@ export async function stage(
 ): Promise<Records> {
   if (options.isUnattended) checkUnattended(device.config.policy, 'stage')
   const records = await resume(device)
+  checkNotDegraded(records.record.state, options.isUnattended)
   const check = gatesOf(device, records, options)
   tell(device, 'upgrade_started', {step: 'stage'})
   try {
     const place =
       typeof source === 'string' ? (await import('./place-tree.ts')).bundlePlace(source) : source
     const slot = await place(device, check)
+    if (options.grant !== undefined) useGrant(device, records, options.grant, slot)
     const staged = advance(device, records, 'staged', {candidate: slot})
     tell(device, 'upgrade_staged', {version: slot.version, digest: slot.digest})
     return staged

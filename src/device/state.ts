@@ -13,13 +13,21 @@ const stateNames = [
   'committed',
   'rolling_back',
   'rolled_back',
+  'degraded',
   'refused',
 ] as const
 
 export type StateName = (typeof stateNames)[number]
 
 /** The states that state.json holds; `applying` is a trial whose link has not changed yet. */
-export const keptStates = ['committed', 'staged', 'trial', 'rolling_back', 'rolled_back'] as const
+export const keptStates = [
+  'committed',
+  'staged',
+  'trial',
+  'rolling_back',
+  'rolled_back',
+  'degraded',
+] as const
 
 export type KeptState = (typeof keptStates)[number]
 
@@ -45,13 +53,16 @@ export const transitions: readonly Transition[] = [
   row('applying', 'trial', 'previous, then current are swapped', 'current leads to the candidate'),
   row('trial', 'trial', 'interrupted, fewer attempts than allowed', 'the attempt is counted first'),
   row('trial', 'committed', 'healthy within the window', 'record first, then the floor'),
-  row('trial', 'rolling_back', 'not healthy, or no attempts left', 'the version is remembered'),
+  row('trial', 'rolling_back', 'not healthy, or the guard took it back', 'the version is remembered'),
+  row('trial', 'degraded', 'not healthy, and no way back', 'nothing changes it by itself'),
   row('committed', 'staged', 'stage', 'what runs is untouched'),
   row('committed', 'rolling_back', 'an operator asks', 'the target verified first'),
   row('staged', 'rolling_back', 'an operator asks', 'the candidate is forgotten'),
   row('rolling_back', 'rolled_back', 'current is swapped back', 'the floor stays where it is'),
+  row('rolling_back', 'degraded', 'the target does not verify', 'nothing changes it by itself'),
   row('rolled_back', 'staged', 'stage', 'what runs is untouched'),
   row('rolled_back', 'rolling_back', 'an operator asks', 'the target verified first'),
+  row('degraded', 'staged', 'stage, by hand', 'what runs is untouched'),
 ]
 
 function row(from: StateName, to: StateName, when: string, promise: string): Transition {
@@ -69,14 +80,27 @@ export function stateOf(kept: KeptState, current: string | undefined, running: s
   return kept === 'trial' && current === running ? 'applying' : kept
 }
 
-export const policies = ['manual', 'stage', 'apply_when_stopped'] as const
+export const policies = ['manual', 'stage', 'apply_when_stopped', 'auto'] as const
 
 export type Policy = (typeof policies)[number]
 
-/** What may be done without a person: nothing, staging, or also applying while the program is stopped. */
+/**
+ * What may be done without a person: nothing, staging, also applying while the program is stopped, or
+ * applying whenever it is staged, as D0, D1 and D2 do.
+ */
 export function checkUnattended(policy: Policy, step: 'stage' | 'apply'): void {
-  if (policy === 'apply_when_stopped' || (policy === 'stage' && step === 'stage')) return
+  if (policy === 'apply_when_stopped' || policy === 'auto') return
+  if (policy === 'stage' && step === 'stage') return
   throw new RelError('upgrade_policy_manual', `upgrade.policy is ${policy}, which does not ${step}`)
+}
+
+/**
+ * A node without a version that is known to be good waits for a person. Refuses with
+ * upgrade_degraded.
+ */
+export function checkNotDegraded(state: KeptState, isUnattended: boolean): void {
+  if (state === 'degraded' && isUnattended)
+    throw new RelError('upgrade_degraded', 'the node is degraded and is not changed by itself')
 }
 
 /** What the gates look at; all of the candidate is signed. */
@@ -95,26 +119,29 @@ export type GateFacts = {
     readonly minFrom: string | undefined
   }
   readonly isRetry: boolean
+  /** Opens what closes on older versions, for this one alone: a signed grant, already checked. */
+  readonly granted: string | undefined
 }
 
 export type Closed = {readonly code: ErrorCode; readonly message: string}
 
 /** The closed gates in a fixed order; the first one is the code of the refusal. */
-function closedGates(facts: GateFacts): readonly Closed[] {
+export function closedGates(facts: GateFacts): readonly Closed[] {
   const {candidate, floor, running, minVersion} = facts
   const {version, channel, minFrom} = candidate
   const closed: Closed[] = []
+  const isGranted = version === facts.granted
   const close = (code: ErrorCode, message: string) => closed.push({code, message})
   if (!facts.enabled) close('upgrade_disabled', 'upgrade.enabled is not true')
   if (channel === undefined || !facts.allowedChannels.includes(channel))
     close('upgrade_channel_not_allowed', `the channel is ${channel ?? 'not signed'}`)
   if (minVersion !== undefined && compareVersions(version, minVersion) < 0)
     close('upgrade_version_too_old', `${version} is below upgrade.min_version ${minVersion}`)
-  if (compareVersions(version, floor) < 0)
+  if (!isGranted && compareVersions(version, floor) < 0)
     close('upgrade_version_too_old', `${version} is below the floor ${floor}`)
   if (compareVersions(version, running) === 0)
     close('upgrade_not_newer', `${version} is what runs already`)
-  else if (compareVersions(version, running) < 0)
+  else if (!isGranted && compareVersions(version, running) < 0)
     close('upgrade_version_too_old', `${version} is older than ${running}, which runs`)
   if (minFrom !== undefined && compareVersions(running, minFrom) < 0)
     close('upgrade_step_missing', `${version} needs at least ${minFrom}, ${running} runs`)

@@ -1,6 +1,9 @@
+import {compareVersions} from '../bundle/version.ts'
 import {RelError} from '../system/error.ts'
 import type {JsonObject} from '../system/json.ts'
 import {type Device, recordsOf} from './device.ts'
+import {grantOver} from './grant.ts'
+import {readGrantMemory} from './grant-memory.ts'
 import {listVersions} from './layout.ts'
 import {runningVersion} from './profile.ts'
 import {type DeviceRecord, slotJson} from './record.ts'
@@ -14,6 +17,8 @@ export type Status = {
   readonly floor: string
   readonly current: string | undefined
   readonly isBelowFloor: boolean
+  /** What has led below the floor. */
+  readonly belowFloorBy?: 'grant' | 'rollback'
   /** What somebody else put into versions/; it is left alone. */
   readonly foreign: readonly string[]
 }
@@ -27,9 +32,20 @@ export function statusOf(device: Device): Status {
     record,
     floor,
     current,
-    isBelowFloor: record.running.version !== floor,
+    ...belowFloor(device.root, record, floor),
     foreign: listVersions(device.root).foreign,
   }
+}
+
+/** The gates let nothing below the floor run: a grant did, or a rollback to what ran before. */
+function belowFloor(
+  root: string,
+  {running}: DeviceRecord,
+  floor: string,
+): Pick<Status, 'isBelowFloor' | 'belowFloorBy'> {
+  if (compareVersions(running.version, floor) >= 0) return {isBelowFloor: false}
+  const over = grantOver(readGrantMemory(root), running)
+  return {isBelowFloor: true, belowFloorBy: over === undefined ? 'rollback' : 'grant'}
 }
 
 /** A status as JSON shows it. */
@@ -39,6 +55,7 @@ export function statusJson({
   floor,
   current,
   isBelowFloor,
+  belowFloorBy,
   foreign,
 }: Status): JsonObject {
   const {running, previous, candidate, attempts, failed} = record
@@ -51,6 +68,7 @@ export function statusJson({
     attempts,
     floor,
     running_below_floor: isBelowFloor,
+    ...(belowFloorBy === undefined ? {} : {below_floor_by: belowFloorBy}),
     failed: failed.map(({version, digest}) => ({version, digest})),
     foreign,
   }

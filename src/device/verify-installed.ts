@@ -1,30 +1,52 @@
 import {lstatSync} from 'node:fs'
 import {join} from 'node:path'
-import type {VerifiedManifest, VerifyPolicy} from '../bundle/verify-policy.ts'
+import type {VerifyPolicy} from '../bundle/verify-policy.ts'
 import type {ErrorCode} from '../system/codes.ts'
 import {RelError} from '../system/error.ts'
 import {statIfThere} from '../system/files.ts'
+import type {AnchorFile} from '../trust/anchor.ts'
 import {loadAnchor} from '../trust/anchor-store.ts'
 import {anchorTrust} from '../trust/trust-source.ts'
 import type {DeviceConfig} from './config.ts'
+import {identityOf} from './identity.ts'
 import {paths, versionPath} from './layout.ts'
 import type {Slot} from './record.ts'
 
-/** Whom this node trusts, for its product and target, at a time. Refuses as loadAnchor does. */
-export function policyOf(root: string, config: DeviceConfig, now: number): VerifyPolicy {
+/** What was verified of a version: a tree, or a program with its release. */
+export type Signed = {
+  readonly manifest: {
+    readonly version: string
+    /** Absent in a D2 manifest. */
+    readonly rel?: {readonly channel: string; readonly minFrom?: string}
+    readonly files: readonly unknown[]
+  }
+  /** SHA-256 in hex of the canonical manifest of a tree; of the program itself (D0). */
+  readonly contentSha256: string
+}
+
+/** The trust anchor of the node. Refuses with upgrade_signature_invalid. */
+export function anchorOf(root: string): AnchorFile {
   const path = join(root, paths.anchor)
   if (statIfThere(path)?.isFile() !== true)
     throw new RelError('upgrade_signature_invalid', `${paths.anchor} is no file`, {
       hint: 'Put the trust anchor of this product back.',
       details: {cause_code: 'file_missing'},
     })
-  const file = anchored(() => loadAnchor(path))
+  return anchored(() => loadAnchor(path))
+}
+
+/** Whom this node trusts, for its product and target, at a time. Refuses as anchorOf does. */
+export function policyOf(root: string, config: DeviceConfig, now: number): VerifyPolicy {
+  const file = anchorOf(root)
   const {product, target} = config
+  const {allowedSigners, legacy} = file.anchor
+  const identity = identityOf(config.identity, allowedSigners, join(root, paths.trustedRoot), now)
   return {
     trust: anchorTrust(file, 'manifest'),
     expect: {product, ...(target === undefined ? {} : {target})},
     now,
-    legacy: file.anchor.legacy,
+    legacy,
+    ...(identity === undefined ? {} : {identity}),
   }
 }
 
@@ -39,6 +61,8 @@ function anchored<T>(load: () => T): T {
 }
 
 const differences: readonly ErrorCode[] = [
+  'artifact_mismatch',
+  'cross_protocol',
   'file_absent',
   'file_digest_mismatch',
   'file_hardlinked',
@@ -58,6 +82,7 @@ const ownCodes: readonly ErrorCode[] = [
   'channel_mismatch',
   'target_mismatch',
   'manifest_expired',
+  'release_expired',
   'timestamp_future',
   'tree_changed',
   'file_missing',
@@ -69,10 +94,16 @@ export function upgradeError(error: unknown): unknown {
   if (!(error instanceof RelError)) return error
   const {code} = error
   if (code.startsWith('upgrade_') || ownCodes.includes(code)) return error
+  if (/^(?:sigstore|identity|trusted_root)_/.test(code))
+    return asUpgrade(error, 'upgrade_identity_not_allowed')
   if (code === 'disk_full') return asUpgrade(error, 'upgrade_disk_full')
   if (code.startsWith('archive_') || differences.includes(code))
     return asUpgrade(error, 'upgrade_checksum_mismatch')
-  if (/^(?:signature|key|threshold|role|anchor|digest|legacy|json|manifest|spec|path)_/.test(code))
+  if (
+    /^(?:signature|key|threshold|role|anchor|digest|legacy|json|manifest|spec|path|release|kind)_/.test(
+      code,
+    )
+  )
     return asUpgrade(error, 'upgrade_signature_invalid')
   return error
 }
@@ -83,7 +114,7 @@ function asUpgrade(error: RelError, code: ErrorCode): RelError {
 }
 
 /** The slot of what was verified. */
-export function slotOf({manifest, contentSha256}: VerifiedManifest, now: number): Slot {
+export function slotOf({manifest, contentSha256}: Signed, now: number): Slot {
   const {version, rel} = manifest
   return {
     version,
@@ -93,23 +124,38 @@ export function slotOf({manifest, contentSha256}: VerifiedManifest, now: number)
   }
 }
 
+/** What is installed as a version, verified as of a time; its digest may be any. */
+export async function verifyVersion(
+  root: string,
+  config: DeviceConfig,
+  version: string,
+  now: number,
+): Promise<Signed> {
+  if (config.profile.kind === 'binary') {
+    const {verifyKept} = await import('./place-binary.ts')
+    return verifyKept(root, config, versionPath(version), {version, now})
+  }
+  const policy = policyOf(root, config, now)
+  const {verifyDirectory} = await import('../bundle/verify.ts')
+  const expect = {...policy.expect, version}
+  return verifyDirectory(join(root, versionPath(version)), {...policy, expect})
+}
+
 /**
  * That an installed version is exactly as signed. Expiry counts as of when it was installed: a node
- * must be able to go back to what it ran. Refuses as verifyDirectory does, under D1's codes.
+ * must be able to go back to what it ran. Refuses as verifyDirectory and verifyKept do, under D1's
+ * codes.
  */
 export async function verifyInstalled(
   root: string,
   config: DeviceConfig,
   slot: Slot,
-): Promise<VerifiedManifest> {
+): Promise<Signed> {
   const path = join(root, versionPath(slot.version))
   if (lstatSync(path, {throwIfNoEntry: false})?.isDirectory() !== true)
     throw new RelError('upgrade_layout_invalid', `${versionPath(slot.version)} is no folder`)
-  const policy = policyOf(root, config, slot.verifiedAt)
-  const {verifyDirectory} = await import('../bundle/verify.ts')
   try {
-    const expect = {...policy.expect, version: slot.version}
-    const verified = await verifyDirectory(path, {...policy, expect})
+    const verified = await verifyVersion(root, config, slot.version, slot.verifiedAt)
     if (verified.contentSha256 === slot.digest) return verified
   } catch (error) {
     throw upgradeError(error)

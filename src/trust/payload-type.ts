@@ -12,6 +12,7 @@ export const payloadTypes = {
   freshness: 'application/vnd.rel.freshness.v1+sha512',
   checkpoint: 'application/vnd.rel.checkpoint.v1+sha512',
   mirror: 'application/vnd.rel.mirror.v1+sha512',
+  rollback: 'application/vnd.rel.rollback.v1+sha512',
 } as const
 
 export type PayloadKind = keyof typeof payloadTypes

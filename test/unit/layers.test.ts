@@ -43,6 +43,7 @@ const effects: Readonly<Record<string, readonly string[]>> = {
   device: [
     'device',
     'durable-fs',
+    'grant-memory',
     'health',
     'init',
     'layout',
