@@ -7,6 +7,7 @@ import {type DeviceConfig, MAX_CONFIG_BYTES, parseConfig} from './config.ts'
 import {type DurableFs, realFs} from './durable-fs.ts'
 import type {Unhealthy} from './health-rules.ts'
 import {checkLayout, loadRecords, paths, type Records, writeRecord} from './layout.ts'
+import {programPort} from './program.ts'
 import type {DeviceRecord, Slot} from './record.ts'
 import {checkTransition, type KeptState} from './state.ts'
 
@@ -72,9 +73,10 @@ export function readConfig(root: string): DeviceConfig {
 
 /** The world of a real node. */
 export function realWorld(root: string, config: DeviceConfig, onEvent: World['onEvent']): World {
-  const {health, restart, stopped, bootHealthWindowSecs: secs} = config
+  const {health, restart, stopped, bootHealthWindowSecs: secs, profile} = config
   return {
     fs: realFs(root),
+    ...(profile.kind === 'binary' ? {programFs: programPort(profile.path)} : {}),
     now: () => Math.floor(Date.now() / 1000),
     restart: async () => {
       if (restart === undefined) return undefined

@@ -112,7 +112,7 @@ export async function repair(device: Device): Promise<Slot> {
   if (version === undefined)
     throw new RelError('upgrade_layout_invalid', 'current is missing: nothing says what runs')
   const policy = policyOf(root, config, world.now())
-  settle(world.fs)
+  settle(world)
   try {
     const {verifyDirectory} = await import('../bundle/verify.ts')
     const expect = {...policy.expect, version}

@@ -129,10 +129,17 @@ export function writeRecord(fs: DurableFs, record: DeviceRecord): void {
  * Makes durable what a reader sees: a run that was killed may have ended between a rename and its
  * sync, and whoever acts on that name would act on what the next power cut takes back.
  */
-export function settle(fs: DurableFs): void {
+export function settle({
+  fs,
+  programFs,
+}: {
+  readonly fs: DurableFs
+  readonly programFs?: DurableFs
+}): void {
   writing(() => {
     fs.run({op: 'sync_dir', path: paths.private})
     fs.run({op: 'sync_dir', path: ''})
+    programFs?.run({op: 'sync_dir', path: ''})
   })
 }
 
@@ -143,14 +150,17 @@ export function writeFloor(fs: DurableFs, floor: string): void {
   writing(() => replaceFile(fs, paths.floor, floorText(floor), 0o600))
 }
 
-/** Errors of the port as codes: a full disk is told apart from all else. */
+/** Errors of the port as codes: a full disk, and one that does not work, are told apart from all else. */
 export function writing<T>(work: () => T): T {
   try {
     return work()
   } catch (error) {
     const failure = fileError(error, 'the folder of the node', 'write')
-    if (failure.code !== 'disk_full') throw failure
-    throw new RelError('upgrade_disk_full', failure.message, {cause: error})
+    const {code} = error as {code?: string}
+    if (failure.code === 'disk_full')
+      throw new RelError('upgrade_disk_full', failure.message, {cause: error})
+    if (code !== 'EIO' && code !== 'EROFS') throw failure
+    throw new RelError('upgrade_io_error', failure.message, {cause: error})
   }
 }
 

@@ -74,8 +74,11 @@ async function verifyInto(
   }
 }
 
-/** A tree that nothing refers to makes room; it is never what runs, nor what a rollback needs. */
-function giveName(device: Device, partial: string, version: string): void {
+/**
+ * Gives a complete version its name. One that nothing refers to makes room; it is never what runs,
+ * nor what a rollback needs. Refuses with upgrade_layout_invalid.
+ */
+export function giveName(device: Device, partial: string, version: string): void {
   const {root, world} = device
   const place = versionPath(version)
   const stat = statIfThere(join(root, place))
@@ -92,7 +95,7 @@ function giveName(device: Device, partial: string, version: string): void {
 }
 
 /** Removes a tree of ours, if it is there. */
-function dropTree({root, world}: Device, path: string): void {
+export function dropTree({root, world}: Device, path: string): void {
   if (statIfThere(join(root, path))?.isDirectory() === true)
     writing(() => removeTree(world.fs, path))
 }

@@ -1,22 +1,50 @@
 import type {Device} from './device.ts'
 import {swapLink} from './durable-fs.ts'
 import {linkedVersion, paths, versionPath, writing} from './layout.ts'
+import {backUp, isBackup, programDigest, putBackup, putProgram} from './program.ts'
 import type {DeviceRecord, Slot} from './record.ts'
 
-/** The version that starts when the program is started; undefined when nothing would. */
-export function runningVersion({root}: Device, _record: DeviceRecord): string | undefined {
-  return linkedVersion(root, 'current')
+// What differs between the profiles: which version starts, and how another one is made to.
+
+/**
+ * The version that starts when the program is started; undefined when nothing would, or something
+ * that no record names. Refuses with upgrade_layout_invalid.
+ */
+export function runningVersion(device: Device, record: DeviceRecord): string | undefined {
+  if (device.config.profile.kind === 'tree') return linkedVersion(device.root, 'current')
+  const digest = programDigest(device)
+  // what was committed first: two versions may have the same bytes
+  const {running, candidate, target, previous} = record
+  return [running, candidate, target, previous].find((slot) => slot?.digest === digest)?.version
 }
 
 /** Makes `to` what starts, with `from` as the way back: durable once this returns. */
-export function swapForward({world}: Device, from: Slot, to: Slot): void {
+export function swapForward(device: Device, from: Slot, to: Slot): void {
+  const {world, config} = device
   writing(() => {
+    if (config.profile.kind === 'binary') {
+      backUp(device, from.digest)
+      putProgram(device, to.version, to.digest)
+      return
+    }
     swapLink(world.fs, paths.previous, versionPath(from.version))
     swapLink(world.fs, paths.current, versionPath(to.version))
   })
 }
 
 /** Makes `to` what starts again: durable once this returns. */
-export function swapBack({world}: Device, to: Slot): void {
-  writing(() => swapLink(world.fs, paths.current, versionPath(to.version)))
+export function swapBack(device: Device, to: Slot): void {
+  const {world, config} = device
+  writing(() => {
+    if (config.profile.kind === 'tree')
+      return swapLink(world.fs, paths.current, versionPath(to.version))
+    // both are hashed on the way; the one beside the program is there when versions/ is damaged
+    if (hasWayBack(device, to)) putBackup(device, to.digest)
+    else putProgram(device, to.version, to.digest)
+  })
+}
+
+/** True when the way back beside the program has the bytes of a version, whatever versions/ has. */
+export function hasWayBack(device: Device, {digest}: Slot): boolean {
+  return device.config.profile.kind === 'binary' && isBackup(device, digest)
 }

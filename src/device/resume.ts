@@ -2,6 +2,7 @@ import {join} from 'node:path'
 import {MANIFEST_NAME} from '../bundle/manifest.ts'
 import {parseManifest} from '../bundle/parse-manifest.ts'
 import {readManifest} from '../bundle/verify.ts'
+import type {ErrorCode} from '../system/codes.ts'
 import {RelError} from '../system/error.ts'
 import {advance, type Device, recordsOf, tell} from './device.ts'
 import {removeTree} from './durable-fs.ts'
@@ -16,7 +17,8 @@ import {
   writeFloor,
   writing,
 } from './layout.ts'
-import {runningVersion, swapBack, swapForward} from './profile.ts'
+import {hasWayBack, runningVersion, swapBack, swapForward} from './profile.ts'
+import {isKept} from './program.ts'
 import {MAX_FAILED, type Slot} from './record.ts'
 import {checkTransition, higher, stateOf} from './state.ts'
 import {verifyInstalled} from './verify-installed.ts'
@@ -28,7 +30,7 @@ import {verifyInstalled} from './verify-installed.ts'
  * upgrade_layout_invalid, upgrade_rollback_failed.
  */
 export async function resume(device: Device): Promise<Records> {
-  settle(device.world.fs)
+  settle(device.world)
   const records = recordsOf(device)
   const {record} = records
   if (record.state === 'trial') return continueTrial(device, records)
@@ -104,12 +106,16 @@ async function giveUp(device: Device, records: Records, reason: string): Promise
   })
 }
 
+/** What the program before may make up for, kept beside the one that runs; a revocation it may not. */
+const wayBackCodes: readonly ErrorCode[] = ['upgrade_checksum_mismatch', 'upgrade_layout_invalid']
+
 /** That a version can be run again. Refuses with upgrade_rollback_failed. */
 export async function checkTarget(device: Device, target: Slot): Promise<void> {
   try {
     await verifyInstalled(device.root, device.config, target)
   } catch (error) {
     if (!(error instanceof RelError)) throw error
+    if (wayBackCodes.includes(error.code) && hasWayBack(device, target)) return
     const details = {version: target.version, cause_code: error.code}
     tell(device, 'upgrade_rollback_failed', details, 'critical')
     throw new RelError('upgrade_rollback_failed', `${target.version}: ${error.message}`, {
@@ -163,7 +169,7 @@ function collectGarbage(device: Device, {record}: Records): void {
   writing(() => {
     for (const name of unfinished) removeTree(world.fs, `${paths.versions}/${name}`)
     for (const version of versions) {
-      if (kept.has(version) || !isBundle(root, version)) continue
+      if (kept.has(version) || !isOurs(device, version)) continue
       const trash = unfinishedPath(version, 'trash')
       world.fs.run({op: 'rename', path: versionPath(version), to: trash})
       removeTree(world.fs, trash)
@@ -172,6 +178,10 @@ function collectGarbage(device: Device, {record}: Records): void {
 }
 
 /** Only what says of itself that it is this version is removed; a folder of somebody else is not. */
+function isOurs({root, config}: Device, version: string): boolean {
+  return config.profile.kind === 'binary' ? isKept(root, version) : isBundle(root, version)
+}
+
 function isBundle(root: string, version: string): boolean {
   try {
     const path = join(root, versionPath(version), MANIFEST_NAME)

@@ -1,4 +1,3 @@
-import type {VerifiedManifest} from '../bundle/verify-policy.ts'
 import {RelError} from '../system/error.ts'
 import {advance, type Device, recordsOf, tell} from './device.ts'
 import type {GrantFile} from './grant.ts'
@@ -7,7 +6,14 @@ import type {Records} from './layout.ts'
 import {isSafeVersion, type Slot} from './record.ts'
 import {resume} from './resume.ts'
 import {checkGates, checkNotDegraded, checkUnattended} from './state.ts'
-import {policyOf, slotOf, upgradeError, verifyInstalled} from './verify-installed.ts'
+import {
+  anchorOf,
+  policyOf,
+  type Signed,
+  slotOf,
+  upgradeError,
+  verifyInstalled,
+} from './verify-installed.ts'
 
 export type StageOptions = {
   readonly isRetry: boolean
@@ -19,10 +25,10 @@ export type StageOptions = {
 }
 
 /** What was verified, and what it would be called once it is staged. */
-export type Candidate = {readonly slot: Slot; readonly verified: VerifiedManifest}
+export type Candidate = {readonly slot: Slot; readonly verified: Signed}
 
 /** Asked once the manifest is trusted and before anything is written; what it throws ends everything. */
-export type Check = (verified: VerifiedManifest) => void
+export type Check = (verified: Signed) => void
 
 /**
  * Puts a version in its place below the root, verified and durable once this returns, and answers
@@ -43,11 +49,17 @@ export async function checkSource(
   if (options.isUnattended) checkUnattended(device.config.policy, 'stage')
   checkNotDegraded(records.record.state, options.isUnattended)
   try {
+    const {root, config, world} = device
+    const [now, check] = [world.now(), gatesOf(device, records, options)]
+    if (config.profile.kind === 'binary') {
+      const {checkFolder} = await import('./place-binary.ts')
+      const verified = await checkFolder(config, anchorOf(root), source, now, check)
+      return {slot: slotOf(verified, now), verified}
+    }
     const {verifyBundle} = await import('../bundle/verify.ts')
-    const policy = policyOf(device.root, device.config, device.world.now())
-    const verified = await verifyBundle(source, policy)
-    gatesOf(device, records, options)(verified)
-    return {slot: slotOf(verified, policy.now), verified}
+    const verified = await verifyBundle(source, policyOf(root, config, now))
+    check(verified)
+    return {slot: slotOf(verified, now), verified}
   } catch (error) {
     throw upgradeError(error)
   }
@@ -108,8 +120,7 @@ export async function stage(
   const check = gatesOf(device, records, options)
   tell(device, 'upgrade_started', {step: 'stage'})
   try {
-    const place =
-      typeof source === 'string' ? (await import('./place-tree.ts')).bundlePlace(source) : source
+    const place = typeof source === 'string' ? await localPlace(device, source) : source
     const slot = await place(device, check)
     if (options.grant !== undefined) useGrant(device, records, options.grant, slot)
     const staged = advance(device, records, 'staged', {candidate: slot})
@@ -121,6 +132,12 @@ export async function stage(
     tell(device, 'upgrade_stage_failed', {error_code: code})
     throw known
   }
+}
+
+/** A bundle on this machine, or the folder of a release where the node is one program. */
+export async function localPlace({config}: Device, path: string): Promise<Place> {
+  if (config.profile.kind === 'tree') return (await import('./place-tree.ts')).bundlePlace(path)
+  return (await import('./place-binary.ts')).releasePlace(path)
 }
 
 /** What is staged, verified again. Refuses with upgrade_nothing_staged, upgrade_staged_corrupt. */

@@ -127,12 +127,20 @@ const RESERVE = 1024 * 1024
 
 /**
  * D1 wants three times the archive; the signed size must fit besides. `archiveSize` is 0 for a
- * folder. Refuses with upgrade_disk_full, naming what is needed and free.
+ * folder. Refuses as checkFree does.
  */
 export function checkSpace(free: FreeSpace, manifest: BundleManifest, archiveSize: number): void {
   const signed = manifest.rel?.totalSize ?? 0
-  const needed = Math.max(3 * archiveSize, signed + RESERVE)
-  const files = 2 * manifest.files.length + 16
+  const bytes = Math.max(3 * archiveSize - RESERVE, signed)
+  checkFree(free, {bytes, files: 2 * manifest.files.length + 16})
+}
+
+/**
+ * That there is room for files, and for records besides. Refuses with upgrade_disk_full, naming
+ * what is needed and free.
+ */
+export function checkFree(free: FreeSpace, {bytes, files}: FreeSpace): void {
+  const needed = bytes + RESERVE
   if (free.bytes >= needed && free.files >= files) return
   throw new RelError('upgrade_disk_full', `${needed} bytes and ${files} files are needed`, {
     details: {needed_bytes: needed, free_bytes: free.bytes, needed_files: files},

@@ -52,7 +52,7 @@ export async function verifyRelease(
   if (folder === undefined) return signed
   for (const [at, artifact] of release.artifacts.entries()) {
     onFile?.(artifact.name, at)
-    await checkFile(join(folder, artifact.name), release, artifact, anchor, now)
+    await checkArtifactFile(join(folder, artifact.name), release, artifact, anchor, now)
   }
   return signed
 }
@@ -65,7 +65,12 @@ function checkExpected(release: Release, expect: ReleaseExpectations): void {
   }
 }
 
-async function checkFile(
+/**
+ * That a file is an artifact: size, SHA-256, and the signature over its bytes, with flat memory for
+ * a large one. Refuses with file_missing, file_unreadable, artifact_mismatch, cross_protocol and as
+ * artifactKey does.
+ */
+export async function checkArtifactFile(
   path: string,
   release: Release,
   artifact: ReleaseArtifact,
