@@ -14,6 +14,12 @@ export const changeFlags = {
   }),
 }
 
+/** The flag of what may go to an older version. */
+export const grantFlag = Flags.string({
+  helpValue: 'FILE',
+  summary: 'A signed grant to go to an older version (rel device grant).',
+})
+
 /** The flags of stage and apply. */
 export const updateFlags = {
   ...changeFlags,

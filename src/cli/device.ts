@@ -7,6 +7,7 @@ import {
   realWorld,
   whileLocked,
 } from '../device/device.ts'
+import type {GrantFile} from '../device/grant.ts'
 import type {Records} from '../device/layout.ts'
 import {type Slot, slotJson} from '../device/record.ts'
 import {checkSource, stage} from '../device/stage.ts'
@@ -20,6 +21,14 @@ import type {Outcome} from './base-command.ts'
 
 type ChangeFlags = {readonly 'dry-run': boolean; readonly events: boolean}
 type UpdateFlags = ChangeFlags & {readonly retry: boolean; readonly unattended: boolean}
+
+type GrantFlags = {readonly grant?: string | undefined}
+
+async function grantOf({grant: path}: GrantFlags): Promise<{readonly grant?: GrantFile}> {
+  if (path === undefined) return {}
+  const {readGrant} = await import('../device/grant-memory.ts')
+  return {grant: readGrant(path)}
+}
 
 /** One line of JSON on standard error, as journald and log shippers take it. */
 function printEvent(event: DeviceEvent): void {
@@ -50,13 +59,15 @@ function transitionLine({from, to, when, promise}: (typeof transitions)[number])
   return `${from} -> ${to}: ${when}; then ${promise}`
 }
 
-function statusLines({state, record, floor, isBelowFloor, foreign}: Status): string[] {
+function statusLines({state, record, floor, belowFloorBy, foreign}: Status): string[] {
   const {running, previous, candidate, failed} = record
   return [
     `${state}: ${running.version} runs, floor ${floor}`,
     ...(candidate === undefined ? [] : [`candidate ${candidate.version}`]),
     ...(previous === undefined ? [] : [`rel device rollback goes back to ${previous.version}`]),
-    ...(isBelowFloor ? [`! ${running.version} is below the floor, as a rollback has left it`] : []),
+    ...(belowFloorBy === undefined
+      ? []
+      : [`! ${running.version} is below the floor, as a ${belowFloorBy} has left it`]),
     ...failed.map(({version}) => `! ${version} failed here before`),
     ...foreign.map((name) => `! versions/${name} is not of rel`),
   ]
@@ -74,10 +85,11 @@ export async function deviceVerify(path: string): Promise<Outcome> {
 export async function deviceStage(
   path: string,
   source: string,
-  flags: UpdateFlags,
+  flags: UpdateFlags & GrantFlags,
 ): Promise<Outcome> {
   const device = openDevice(path, flags)
-  const options = {isRetry: flags.retry, isUnattended: flags.unattended}
+  const {retry: isRetry, unattended: isUnattended} = flags
+  const options = {isRetry, isUnattended, ...(await grantOf(flags))}
   if (flags['dry-run']) {
     const {slot} = await checkSource(device, source, options)
     return dryOutcome('stage', slot)
@@ -100,10 +112,14 @@ export async function deviceApply(path: string, flags: UpdateFlags): Promise<Out
 }
 
 /** `rel device rollback`: the version before the last commit. */
-export async function deviceRollback(path: string, flags: ChangeFlags): Promise<Outcome> {
+export async function deviceRollback(
+  path: string,
+  flags: ChangeFlags & GrantFlags,
+): Promise<Outcome> {
   const device = openDevice(path, flags)
-  if (flags['dry-run']) return dryOutcome('go back to', await checkRollback(device))
-  return changedOutcome(device, await whileLocked(device.root, () => rollback(device)))
+  const {grant} = await grantOf(flags)
+  if (flags['dry-run']) return dryOutcome('go back to', await checkRollback(device, grant))
+  return changedOutcome(device, await whileLocked(device.root, () => rollback(device, grant)))
 }
 
 function dryOutcome(verb: string, slot: Slot): Outcome {

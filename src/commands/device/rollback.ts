@@ -1,15 +1,16 @@
 import {BaseCommand, type Input, type Outcome} from '../../cli/base-command.ts'
-import {changeFlags, deviceArgs} from '../../cli/device-flags.ts'
+import {changeFlags, deviceArgs, grantFlag} from '../../cli/device-flags.ts'
 
 export default class DeviceRollback extends BaseCommand<typeof DeviceRollback> {
   static override summary = 'Go back to the version before the last update.'
   static override description =
-    'The target is verified first; data is not touched and the floor stays where it is.'
+    'The target is verified first; data is not touched and the floor stays where it is. With --grant, only if the grant is for this node and this very step: for a rollback that somebody else asks for.'
   static override args = deviceArgs
-  static override flags = changeFlags
+  static override flags = {...changeFlags, grant: grantFlag}
   static override examples = [
     '<%= config.bin %> device rollback /opt/edge-agent',
     '<%= config.bin %> device rollback /opt/edge-agent --dry-run',
+    '<%= config.bin %> device rollback /opt/edge-agent --grant back.json',
   ]
 
   protected async perform({args, flags}: Input<typeof DeviceRollback>): Promise<Outcome> {

@@ -1,6 +1,6 @@
 import {Args} from '@oclif/core'
 import {BaseCommand, type Input, type Outcome} from '../../cli/base-command.ts'
-import {deviceArgs, updateFlags} from '../../cli/device-flags.ts'
+import {deviceArgs, grantFlag, updateFlags} from '../../cli/device-flags.ts'
 
 export default class DeviceStage extends BaseCommand<typeof DeviceStage> {
   static override summary = 'Verify a bundle and put it beside what runs.'
@@ -10,10 +10,11 @@ export default class DeviceStage extends BaseCommand<typeof DeviceStage> {
     ...deviceArgs,
     bundle: Args.string({description: 'Directory or archive.', name: 'BUNDLE', required: true}),
   }
-  static override flags = updateFlags
+  static override flags = {...updateFlags, grant: grantFlag}
   static override examples = [
     '<%= config.bin %> device stage /opt/edge-agent edge-agent-1.4.2.tar.zst',
     '<%= config.bin %> device stage /opt/edge-agent /media/usb/edge-agent-1.4.2 --dry-run',
+    '<%= config.bin %> device stage /opt/edge-agent edge-agent-1.4.0.tar.zst --grant back.json',
   ]
 
   protected async perform({args, flags}: Input<typeof DeviceStage>): Promise<Outcome> {
