@@ -7,6 +7,7 @@ export const roleNames = [
   'reviewer',
   'release-manager',
   'rollback',
+  'freshness',
 ] as const
 
 export type RoleName = (typeof roleNames)[number]
