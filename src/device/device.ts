@@ -86,7 +86,8 @@ export function realWorld(root: string, config: DeviceConfig, onEvent: World['on
     },
     health: async (version) => {
       const {awaitHealth} = await import('./health.ts')
-      return awaitHealth(health, version, secs)
+      const {isTakenBack} = await import('./guard.ts')
+      return awaitHealth(health, version, secs, () => isTakenBack(root))
     },
     isStopped: async () => {
       if (stopped === undefined) return false

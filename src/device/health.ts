@@ -3,6 +3,7 @@ import {get} from 'node:http'
 import {setTimeout as sleep} from 'node:timers/promises'
 import {RelError} from '../system/error.ts'
 import {parseStrictJson} from '../trust/strict-json.ts'
+import {bootSecs} from './boot-clock.ts'
 import type {HealthConfig} from './config.ts'
 import {judgeHealth, type Unhealthy} from './health-rules.ts'
 
@@ -15,19 +16,21 @@ const QUESTION_SECS = 5
 const PAUSE_MS = 1000
 
 /**
- * Asks until the version is healthy or the window is over; the window is monotonic time. Answers
- * with the last reason against it.
+ * Asks until the version is healthy, the window is over or somebody else has taken the version
+ * back; a suspend counts. Answers with the last reason against it.
  */
 export async function awaitHealth(
   health: HealthConfig,
   version: string,
   windowSecs: number,
+  isTakenBack: () => boolean,
 ): Promise<Unhealthy> {
-  const end = performance.now() + windowSecs * 1000
+  const end = bootSecs() + windowSecs
   for (;;) {
-    const left = Math.max(0.1, (end - performance.now()) / 1000)
+    if (isTakenBack()) return 'the guard took it back'
+    const left = Math.max(0.1, end - bootSecs())
     const reason = await askOnce(health, version, Math.min(QUESTION_SECS, left))
-    if (reason === undefined || performance.now() + PAUSE_MS >= end) return reason
+    if (reason === undefined || bootSecs() + PAUSE_MS / 1000 >= end) return reason
     await sleep(PAUSE_MS)
   }
 }

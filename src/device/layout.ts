@@ -29,7 +29,7 @@ export const paths = {
   /** What the guard reads of a trial, and what it leaves (templates/systemd/rel-guard). */
   trial: '.rel/trial',
   reverted: '.rel/reverted',
-  seen: '.rel/reverted.seen',
+  revertedSeen: '.rel/reverted.seen',
   attempts: '.rel/attempts',
   guard: '.rel/guard',
   config: 'device.json',
@@ -44,6 +44,8 @@ export const paths = {
   reported: '.rel/reported.json',
   outbox: '.rel/outbox',
   downloads: '.rel/downloads',
+  /** How often deltas to a version have failed. */
+  deltas: '.rel/deltas.json',
   /** Sigstore's, where it is not the public one that rel was made with. */
   trustedRoot: 'trusted_root.json',
 } as const

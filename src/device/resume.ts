@@ -6,6 +6,7 @@ import type {ErrorCode} from '../system/codes.ts'
 import {RelError} from '../system/error.ts'
 import {advance, type Device, recordsOf, tell} from './device.ts'
 import {removeTree} from './durable-fs.ts'
+import {endTrial, forgetTrial, isTakenBack, watchTrial} from './guard.ts'
 import {
   linkedVersion,
   listVersions,
@@ -19,15 +20,15 @@ import {
 } from './layout.ts'
 import {hasWayBack, runningVersion, swapBack, swapForward} from './profile.ts'
 import {isKept} from './program.ts'
-import {MAX_FAILED, type Slot} from './record.ts'
+import {type DeviceRecord, MAX_FAILED, type Slot} from './record.ts'
 import {checkTransition, higher, stateOf} from './state.ts'
 import {verifyInstalled} from './verify-installed.ts'
 
 /**
  * Brings a node that was interrupted anywhere to rest: a trial is judged, a rollback ended, a floor
  * raised, what is unfinished removed. Does nothing to a node at rest.
- * Refuses with upgrade_rolled_back where the trial failed, and with upgrade_state_corrupt,
- * upgrade_layout_invalid, upgrade_rollback_failed.
+ * Refuses with upgrade_rolled_back where the trial failed, with upgrade_degraded where nothing could
+ * be brought back, and with upgrade_state_corrupt, upgrade_layout_invalid.
  */
 export async function resume(device: Device): Promise<Records> {
   settle(device.world)
@@ -35,6 +36,11 @@ export async function resume(device: Device): Promise<Records> {
   const {record} = records
   if (record.state === 'trial') return continueTrial(device, records)
   if (record.state === 'rolling_back') return finishRollback(device, records)
+  if (record.state === 'degraded') {
+    // nothing is known to be good: what is there stays as it is, for a person to look at
+    forgetTrial(device)
+    return records
+  }
   const current = runningVersion(device, record)
   if (current !== record.running.version)
     throw new RelError(
@@ -42,14 +48,18 @@ export async function resume(device: Device): Promise<Records> {
       `current leads to ${current ?? 'nothing'}, ${record.running.version} was committed`,
     )
   writeFloor(device.world.fs, records.floor)
+  forgetTrial(device)
   collectGarbage(device, records)
   return records
 }
+
+const TAKEN_BACK = 'the guard took it back'
 
 /** Counts the attempt first, so that a version which takes the machine down is given up. */
 async function continueTrial(device: Device, records: Records): Promise<Records> {
   const {record} = records
   const candidate = candidateOf(records)
+  if (isTakenBack(device.root)) return giveUp(device, records, TAKEN_BACK)
   if (record.attempts >= device.config.maxBootAttempts)
     return giveUp(device, records, 'no attempts are left')
   const counted = advance(device, records, 'trial', {candidate, attempts: record.attempts + 1})
@@ -61,7 +71,7 @@ function candidateOf({record}: Records): Slot {
   throw new RelError('upgrade_state_corrupt', 'a trial without a candidate')
 }
 
-/** Swaps the links if they are not yet, starts the candidate and judges it. */
+/** Tells the guard, swaps the links if they are not yet, starts the candidate and judges it. */
 export async function runTrial(device: Device, records: Records): Promise<Records> {
   const {world} = device
   const {running} = records.record
@@ -69,12 +79,17 @@ export async function runTrial(device: Device, records: Records): Promise<Record
   const current = runningVersion(device, records.record)
   if (current !== running.version && current !== candidate.version)
     throw new RelError('upgrade_layout_invalid', `current leads to ${current ?? 'nothing'}`)
+  watchTrial(device, records.record)
+  // asked after `current` was read: what the guard leads back is never swapped forward again
+  if (isTakenBack(device.root)) return giveUp(device, records, TAKEN_BACK)
   if (stateOf('trial', current, running.version) === 'applying') {
     checkTransition('applying', 'trial')
     swapForward(device, running, candidate)
   }
   const reason = (await world.restart()) ?? (await world.health(candidate.version))
-  return reason === undefined ? commit(device, records) : giveUp(device, records, reason)
+  if (reason !== undefined) return giveUp(device, records, reason)
+  // from here on the guard can no longer lead back, or it has: then the old version has answered
+  return endTrial(device) ? commit(device, records) : giveUp(device, records, TAKEN_BACK)
 }
 
 /** The record first, then the floor: a floor without its record would be a lie after a crash. */
@@ -85,6 +100,7 @@ function commit(device: Device, records: Records): Records {
   const change = {running: candidate, previous: running, floor}
   const committed = advance(device, records, 'committed', change)
   writeFloor(device.world.fs, floor)
+  forgetTrial(device)
   tell(device, 'upgrade_completed', {version: candidate.version, digest: candidate.digest})
   collectGarbage(device, committed)
   return committed
@@ -99,7 +115,7 @@ async function giveUp(device: Device, records: Records, reason: string): Promise
     target: running,
     failed: [...failed.filter((it) => it.digest !== digest), {version, digest}].slice(-MAX_FAILED),
   }
-  await checkTarget(device, running)
+  await targetOrDegraded(device, records, running, change.failed)
   await finishRollback(device, advance(device, records, 'rolling_back', change))
   throw new RelError('upgrade_rolled_back', `${version} was taken back: ${reason}`, {
     details: {version, running: running.version, reason},
@@ -126,8 +142,37 @@ export async function checkTarget(device: Device, target: Slot): Promise<void> {
 }
 
 /**
+ * That the way back of a trial, or of a rollback that has begun, can be run again. Else the record
+ * says degraded: the node keeps what it has, since a second guess could be worse than a bad version
+ * that runs. Refuses with upgrade_degraded.
+ */
+async function targetOrDegraded(
+  device: Device,
+  records: Records,
+  target: Slot,
+  failed: DeviceRecord['failed'],
+): Promise<void> {
+  try {
+    await checkTarget(device, target)
+  } catch (error) {
+    if (!(error instanceof RelError) || error.code !== 'upgrade_rollback_failed') throw error
+    const {record} = records
+    endTrial(device)
+    const current = runningVersion(device, record)
+    const {running, candidate} = record
+    const left = [running, candidate, target].find((slot) => slot?.version === current) ?? running
+    advance(device, records, 'degraded', {running: left, previous: undefined, failed})
+    // what the guard took back stays known until the record is there: it would be swapped again
+    forgetTrial(device)
+    const details = {...error.details, running: left.version}
+    throw new RelError('upgrade_degraded', error.message, {cause: error, details})
+  }
+}
+
+/**
  * Leads current back to the target that was recorded, however often it is interrupted. The old
- * version then runs whatever its health: there is never a second swap.
+ * version then runs whatever its health: there is never a second swap. Refuses with
+ * upgrade_degraded when the target is missing or damaged.
  */
 export async function finishRollback(device: Device, records: Records): Promise<Records> {
   const {world} = device
@@ -135,8 +180,10 @@ export async function finishRollback(device: Device, records: Records): Promise<
   const {target, candidate, previous} = record
   if (target === undefined)
     throw new RelError('upgrade_state_corrupt', 'a rollback without a target')
-  await checkTarget(device, target)
+  await targetOrDegraded(device, records, target, record.failed)
   if (runningVersion(device, record) !== target.version) swapBack(device, target)
+  // before the restart, which the guard would count
+  forgetTrial(device)
   const problem = await world.restart()
   const isTrial = target.digest === record.running.digest
   const left = (isTrial ? candidate : record.running)?.version ?? ''

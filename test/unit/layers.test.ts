@@ -41,9 +41,11 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'vouched-sidecars',
   ],
   device: [
+    'boot-clock',
     'device',
     'durable-fs',
     'grant-memory',
+    'guard',
     'health',
     'init',
     'layout',
