@@ -27,7 +27,17 @@ export function watchTrial({root, config, world}: Device, record: DeviceRecord):
       : ''
   const id = idOfTrial(before, {from, to}) ?? seq
   const deadline = deadlineOf(bootSecs(), windowSecs)
-  const trial = {id, profile, from, fromDigest, to, maxAttempts, windowSecs, bootId: bootId(), deadline}
+  const trial = {
+    id,
+    profile,
+    from,
+    fromDigest,
+    to,
+    maxAttempts,
+    windowSecs,
+    bootId: bootId(),
+    deadline,
+  }
   writing(() => replaceFile(world.fs, paths.trial, trialText(trial)))
 }
 

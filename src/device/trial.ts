@@ -34,7 +34,10 @@ export function deadlineOf(uptimeSecs: number, windowSecs: number): number {
  */
 export function trialText(trial: Trial): string {
   const {profile} = trial
-  const path = profile.kind === 'binary' ? [`path=${lineOf(profile.path)}`, `from_sha256=${trial.fromDigest}`] : []
+  const path =
+    profile.kind === 'binary'
+      ? [`path=${lineOf(profile.path)}`, `from_sha256=${trial.fromDigest}`]
+      : []
   const lines = [
     'rel-trial 1',
     `id=${trial.id}`,
@@ -57,7 +60,10 @@ function lineOf(path: string): string {
 }
 
 /** The id of a trial of these versions in such a text; undefined for any other text. */
-export function idOfTrial(text: string, {from, to}: Pick<Trial, 'from' | 'to'>): number | undefined {
+export function idOfTrial(
+  text: string,
+  {from, to}: Pick<Trial, 'from' | 'to'>,
+): number | undefined {
   const lines = text.split('\n')
   const id = /^id=(\d{1,9})$/m.exec(text)?.[1]
   const isSame = lines.includes(`from=${from}`) && lines.includes(`to=${to}`)
