@@ -6,7 +6,7 @@ import type {Outcome} from './base-command.ts'
 import {type ProgressMode, withProgress} from './progress.ts'
 import {verifyNext} from './verify-next.ts'
 
-type Flags = ProgressMode & {
+export type PackFlags = ProgressMode & {
   readonly output: string
   readonly format?: 'tar' | 'tar.gz' | 'tar.zst' | undefined
   readonly level?: number | undefined
@@ -15,7 +15,7 @@ type Flags = ProgressMode & {
 }
 
 /** `rel pack`: a plan of the archive, and the archive. */
-export async function packDirectory(directory: string, flags: Flags): Promise<Outcome> {
+export async function packDirectory(directory: string, flags: PackFlags): Promise<Outcome> {
   const {output, level} = flags
   const plan = planPack({
     directory,

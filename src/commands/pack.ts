@@ -23,6 +23,11 @@ export default class Pack extends BaseCommand<typeof Pack> {
       min: 1,
       summary: 'Compression level: gzip 1 to 9 (7), zstd 1 to 19 (3).',
     }),
+    'delta-from': Flags.string({
+      exclusive: ['format'],
+      helpValue: 'OLD',
+      summary: 'Pack only what a node with this older bundle lacks; a directory or an archive.',
+    }),
     force: Flags.boolean({default: false, summary: 'Replace the output when it exists.'}),
     'dry-run': Flags.boolean({
       default: false,
@@ -33,9 +38,15 @@ export default class Pack extends BaseCommand<typeof Pack> {
     '<%= config.bin %> pack dist/edge-agent-v1.4.2 -o edge-agent-1.4.2.tar.zst',
     '<%= config.bin %> pack dist -o bundle.tar.gz --level 9 --force',
     '<%= config.bin %> pack dist -o bundle.tar.zst --dry-run',
+    '<%= config.bin %> pack dist --delta-from edge-agent-1.4.1.tar.zst -o edge-agent-1.4.2.from-1.4.1.delta.tar.zst',
   ]
 
   protected async perform({args, flags}: Input<typeof Pack>): Promise<Outcome> {
+    const {'delta-from': from} = flags
+    if (from !== undefined) {
+      const {packDelta} = await import('../cli/pack-delta.ts')
+      return packDelta(args.directory, from, flags)
+    }
     const {packDirectory} = await import('../cli/pack-directory.ts')
     return packDirectory(args.directory, flags)
   }

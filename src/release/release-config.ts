@@ -1,3 +1,4 @@
+import {isDeltaName} from '../bundle/delta/delta-name.ts'
 import {RelError} from '../system/error.ts'
 import {readStrictYaml, type StrictYaml, type YamlPath} from '../system/strict-yaml.ts'
 import {namePattern} from './fields.ts'
@@ -132,7 +133,8 @@ export function isIgnored({ignore}: ReleaseConfig, name: string, version: string
 
 /**
  * What a file is for: by the first rule that fits its name, then what --component, --os and --arch
- * say, then the words of its name (agent-linux-arm64, cli_1.4.2_darwin_amd64.tar.gz).
+ * say, then the words of its name (agent-linux-arm64, cli_1.4.2_darwin_amd64.tar.gz). A delta is
+ * never what a release must have.
  * Refuses with artifact_unassigned.
  */
 export function assign(
@@ -147,7 +149,7 @@ export function assign(
   const slot = slotKeys.map((key) => rule?.[key] ?? found[key] ?? given[key] ?? guessed[key])
   const [component, os, arch] = slot
   if (component !== undefined && os !== undefined && arch !== undefined)
-    return {component, os, arch, required: rule?.required ?? true}
+    return {component, os, arch, required: (rule?.required ?? true) && !isDeltaName(name)}
   const lacking = slotKeys.filter((_, at) => slot[at] === undefined)
   throw new RelError(
     'artifact_unassigned',
@@ -197,6 +199,7 @@ function named({component, os, arch}: Partial<Slot>): Partial<Slot> {
 
 function wordsOf(name: string, version: string): Partial<Slot> {
   const words = name
+    .replace(/\.from-.*\.delta\.tar\.zst$/, '')
     .replace('x86_64', 'amd64')
     .replace(`v${version}`, version)
     .replace(version, '')

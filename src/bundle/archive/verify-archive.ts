@@ -20,19 +20,23 @@ export async function verifyArchive(
   onStep: OnStep = () => undefined,
   sink?: ArchiveSink,
 ): Promise<VerifiedArchive> {
-  const judge: Judge = async (manifest, sidecars) => {
+  const options = {
+    onFormat: (format: string) => onStep({check: 'archive', detail: `${format}, in one pass`}),
+  }
+  const bundle = await readArchive(path, judgeOf(policy, onStep), options, sink)
+  const detail = `${bundle.fileCount} as signed, nothing missing, nothing more`
+  onStep({check: 'files', detail})
+  return bundle
+}
+
+/** The judge of what stands at the beginning of an archive, by a policy. */
+export function judgeOf(policy: VerifyPolicy, onStep: OnStep = () => undefined): Judge {
+  return async (manifest, sidecars) => {
     const name = sigstoreSidecars(MANIFEST_NAME).find((candidate) => sidecars.has(candidate))
     const sidecar = name === undefined ? undefined : sidecars.get(name)
     const verified = await verifyManifestBytes(manifest, policy, onStep, sidecar)
     return {verified, vouched: vouchedSidecars(sidecars, manifest, verified, policy)}
   }
-  const options = {
-    onFormat: (format: string) => onStep({check: 'archive', detail: `${format}, in one pass`}),
-  }
-  const bundle = await readArchive(path, judge, options, sink)
-  const detail = `${bundle.fileCount} as signed, nothing missing, nothing more`
-  onStep({check: 'files', detail})
-  return bundle
 }
 
 /**

@@ -1,0 +1,90 @@
+import {constants as zlibConstants, zstdCompressSync, zstdDecompressSync} from 'node:zlib'
+import {RelError} from '../../system/error.ts'
+import {ZstdFrameWalker} from '../archive/zstd-frame.ts'
+import {deltaFailed} from './delta-document.ts'
+
+/** zstd takes a shorter dictionary for none. */
+const LEAST_DICTIONARY = 8
+
+/** The optimal parser begins at 13 and costs ten times more; below 11, dictionaries are used badly. */
+const LEVEL = 12
+
+/**
+ * Bytes as one zstd frame out of a part of an old file, as `zstd --patch-from` makes them; undefined
+ * when no frame comes back as those bytes (an old part that looks like a trained dictionary).
+ */
+export function encodePiece(part: Buffer, old: Buffer): Buffer | undefined {
+  const frame = zstdCompressSync(part, {
+    ...dictionaryOf(old),
+    params: {
+      [zlibConstants.ZSTD_c_compressionLevel]: LEVEL,
+      [zlibConstants.ZSTD_c_checksumFlag]: 0,
+    },
+  })
+  try {
+    return decodePiece(frame, old, part.length).equals(part) ? frame : undefined
+  } catch (error) {
+    if (error instanceof RelError) return undefined
+    throw error
+  }
+}
+
+/**
+ * The bytes that a frame gives, exactly `size` of them: the decompressor is stopped at one more, and
+ * its window is no larger than what it needs. Refuses with upgrade_delta_failed.
+ */
+export function decodePiece(frame: Buffer, old: Buffer, size: number): Buffer {
+  checkOneFrame(frame)
+  let part: Buffer
+  try {
+    part = zstdDecompressSync(frame, {
+      ...dictionaryOf(old),
+      maxOutputLength: size,
+      params: {[zlibConstants.ZSTD_d_windowLogMax]: windowLogOf(old.length + size)},
+    })
+  } catch (error) {
+    const {code = ''} = error as {code?: string}
+    if (!/^(?:Z_|ZSTD_|ERR_BUFFER_TOO_LARGE|ERR_ZSTD|ERR_ZLIB)/.test(code)) throw error
+    throw deltaFailed(`a frame does not decode: ${code}`)
+  }
+  if (part.length === size) return part
+  throw deltaFailed(`a frame gives ${part.length} bytes, not ${size}`)
+}
+
+/** Some versions of Node take a frame that is cut short, some read on into a second one. */
+function checkOneFrame(frame: Buffer): void {
+  const walker = new ZstdFrameWalker()
+  try {
+    walker.feed(frame)
+    walker.finish()
+  } catch (error) {
+    throw error instanceof RelError ? deltaFailed(error.message, error) : error
+  }
+}
+
+function dictionaryOf(old: Buffer): {readonly dictionary?: Buffer} {
+  return old.length < LEAST_DICTIONARY ? {} : {dictionary: old}
+}
+
+/** The window that covers so many bytes, within what Node takes. */
+function windowLogOf(bytes: number): number {
+  return Math.min(31, Math.max(10, Math.ceil(Math.log2(bytes))))
+}
+
+const probe = {
+  frame: Buffer.from('KLUv/SBihQAAMMhyZWwAFAIAYIyp7kixAQ==', 'base64'),
+  old: Buffer.from(Array.from({length: 96}, (_, at) => (at * at * 7 + at * 13) & 255)),
+  size: 98,
+}
+
+/** False on a Node that ignores the dictionary of zstd silently (22.15 to 22.18). */
+export function decodesDeltas(): boolean {
+  const {frame, old, size} = probe
+  try {
+    const wanted = [old.subarray(40, 90), Buffer.from('rel'), old.subarray(0, 45)]
+    return decodePiece(frame, old, size).equals(Buffer.concat(wanted))
+  } catch (error) {
+    if (error instanceof RelError) return false
+    throw error
+  }
+}
