@@ -1,5 +1,5 @@
 import {join} from 'node:path'
-import type {VerifiedManifest} from '../bundle/verify-policy.ts'
+import type {VerifiedManifest, VerifyPolicy} from '../bundle/verify-policy.ts'
 import {RelError} from '../system/error.ts'
 import {statIfThere} from '../system/files.ts'
 import {type Device, tell} from './device.ts'
@@ -19,11 +19,26 @@ export function bundlePlace(source: string): Place {
  * Writes, syncs and verifies the tree of a source, then gives it its name. Whatever is refused
  * leaves nothing. Shared with the first installation.
  */
-export async function placeTree(device: Device, source: string, check: Check): Promise<Slot> {
-  const {root, world} = device
-  let partial: string | undefined
+async function placeTree(device: Device, source: string, check: Check): Promise<Slot> {
   const isTree = (await import('../bundle/verify.ts')).kindOfPath(source) === 'tree'
   const archiveSize = isTree ? 0 : (statIfThere(source)?.size ?? 0)
+  return placeWith(device, archiveSize, check, (policy, writer) =>
+    verifyInto(source, isTree, policy, writer),
+  )
+}
+
+/** Begins the writer with the manifest that it has verified, and writes all that this one lists. */
+type Fill = (policy: VerifyPolicy, writer: PortWriter) => Promise<VerifiedManifest>
+
+/** As placeTree, whatever writes the tree; `archiveSize` is what checkSpace wants to know. */
+export async function placeWith(
+  device: Device,
+  archiveSize: number,
+  check: Check,
+  fill: Fill,
+): Promise<Slot> {
+  const {root, world} = device
+  let partial: string | undefined
   const writer = new PortWriter(world.fs, (verified) => {
     check(verified)
     checkSpace(freeSpace(root), verified.manifest, archiveSize)
@@ -34,7 +49,7 @@ export async function placeTree(device: Device, source: string, check: Check): P
   })
   try {
     const policy = policyOf(root, device.config, world.now())
-    const verified = await verifyInto(source, isTree, policy, writer)
+    const verified = await fill(policy, writer)
     writing(() => writer.finish())
     const slot = slotOf(verified, policy.now)
     tell(device, 'upgrade_downloaded', {version: slot.version, digest: slot.digest})
@@ -52,7 +67,7 @@ export async function placeTree(device: Device, source: string, check: Check): P
 async function verifyInto(
   source: string,
   isTree: boolean,
-  policy: ReturnType<typeof policyOf>,
+  policy: VerifyPolicy,
   writer: PortWriter,
 ): Promise<VerifiedManifest> {
   if (isTree) {
