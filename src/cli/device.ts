@@ -178,11 +178,15 @@ async function deviceRepair(path: string, flags: InitFlags): Promise<Outcome> {
     throw new RelError('usage_invalid', '--dry-run is not for --repair', {
       hint: 'rel device verify shows what is wrong.',
     })
-  const {repair} = await import('../device/init.ts')
-  const slot = await whileLocked(device.root, () => repair(device))
+  const {repair} = await import('../device/repair.ts')
+  const {slot, isMoved} = await whileLocked(device.root, () => repair(device))
+  const moved = `nothing that verifies ran: ${slot.version} is put back, start the program again`
   return {
     result: {...statusJson(statusOf(device)), dry_run: false},
     lines: [`✔ the records are rebuilt: ${slot.version} runs`],
-    warnings: ['versions that failed here, and the one before, are forgotten'],
+    warnings: [
+      'versions that failed here, and the one before, are forgotten',
+      ...(isMoved ? [moved] : []),
+    ],
   }
 }

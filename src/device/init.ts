@@ -1,4 +1,4 @@
-import {lstatSync, mkdirSync} from 'node:fs'
+import {lstatSync, mkdirSync, statfsSync} from 'node:fs'
 import {join} from 'node:path'
 import {RelError} from '../system/error.ts'
 import {fileError, readFileLimited, statIfThere} from '../system/files.ts'
@@ -7,24 +7,17 @@ import {anchorText} from '../trust/anchor-write.ts'
 import {anchorTrust} from '../trust/trust-source.ts'
 import {type DeviceConfig, MAX_CONFIG_BYTES, parseConfig} from './config.ts'
 import type {Device} from './device.ts'
-import {replaceFile, swapLink} from './durable-fs.ts'
-import {
-  linkedVersion,
-  paths,
-  readableRecords,
-  settle,
-  versionPath,
-  writeRecord,
-  writing,
-} from './layout.ts'
-import {placeTree} from './place-tree.ts'
+import {replaceFile} from './durable-fs.ts'
+import {checkFileSystem} from './file-system.ts'
+import {paths, writeRecord, writing} from './layout.ts'
+import {checkFirstStart, firstStart} from './profile.ts'
 import {floorText, type Slot} from './record.ts'
-import {higher} from './state.ts'
-import {policyOf, slotOf, upgradeError} from './verify-installed.ts'
+import {localPlace} from './stage.ts'
+import {type Signed, slotOf, upgradeError} from './verify-installed.ts'
 
 /**
  * Makes the folder of a node, which may not exist yet. Refuses with file_exists where there is a
- * node already.
+ * node already, and with upgrade_layout_invalid on a file system that does not keep its promises.
  */
 export function makeRoot(root: string): void {
   try {
@@ -32,13 +25,21 @@ export function makeRoot(root: string): void {
   } catch (error) {
     throw fileError(error, root, 'write')
   }
+  checkNoNode(root)
+  checkFileSystem(statfsSync(root).type, false)
+  const current = statIfThere(join(root, paths.current))
+  if (current !== undefined && statIfThere(join(root, paths.private)) === undefined)
+    throw new RelError('file_exists', 'current is there, and was not made by rel', {
+      hint: 'rel device init DIR --adopt takes over what another updater has made.',
+    })
+}
+
+/** Refuses with file_exists. */
+export function checkNoNode(root: string): void {
   if (paths.states.some((path) => statIfThere(join(root, path)) !== undefined))
     throw new RelError('file_exists', 'this folder is a node already', {
       hint: 'rel device status shows it; --repair rebuilds its records.',
     })
-  const current = statIfThere(join(root, paths.current))
-  if (current !== undefined && statIfThere(join(root, paths.private)) === undefined)
-    throw new RelError('file_exists', 'current is there, and was not made by rel')
 }
 
 /** A configuration that is to become device.json. Refuses with upgrade_config_invalid, file_*. */
@@ -52,81 +53,79 @@ export function readConfigFile(path: string): {
 
 /** What would be installed, verified; nothing is written. Refuses as install does. */
 export async function checkFirst(
-  {product, target}: DeviceConfig,
+  config: DeviceConfig,
   anchorPath: string,
   source: string,
   now: number,
 ): Promise<Slot> {
-  const file = loadAnchor(anchorPath)
-  const trust = anchorTrust(file, 'manifest')
-  const expect = {product, ...(target === undefined ? {} : {target})}
-  const {verifyBundle} = await import('../bundle/verify.ts')
   try {
-    const {legacy} = file.anchor
-    return slotOf(await verifyBundle(source, {trust, expect, now, legacy}), now)
+    return slotOf(await verifyFirst(config, anchorPath, source, now), now)
   } catch (error) {
     throw upgradeError(error)
   }
 }
 
+async function verifyFirst(
+  config: DeviceConfig,
+  anchorPath: string,
+  source: string,
+  now: number,
+): Promise<Signed> {
+  const file = loadAnchor(anchorPath)
+  if (config.profile.kind === 'binary') {
+    const {checkFolder} = await import('./place-binary.ts')
+    return checkFolder(config, file, source, now)
+  }
+  const {product, target} = config
+  const expect = {product, ...(target === undefined ? {} : {target})}
+  const {verifyBundle} = await import('../bundle/verify.ts')
+  const {legacy} = file.anchor
+  return verifyBundle(source, {trust: anchorTrust(file, 'manifest'), expect, now, legacy})
+}
+
+/** What makes a folder a node besides its version. */
+export type NodeFiles = {readonly configText: string; readonly anchorPath: string}
+
 /**
- * Installs the first version. The record comes last: until it is there the folder is no node, and
- * running this again begins anew.
+ * Installs the first version, or takes over the program that is there when it is in the release.
+ * The record comes last: until it is there the folder is no node, and running this again begins
+ * anew. Refuses with upgrade_checksum_mismatch where another program is there.
  */
 export async function install(
   device: Device,
-  input: {readonly configText: string; readonly anchorPath: string; readonly source: string},
+  input: NodeFiles & {readonly source: string},
 ): Promise<Slot> {
-  const {root, world} = device
-  const {anchor, signatures} = loadAnchor(input.anchorPath)
+  writeNodeFiles(device, input)
+  const place = await localPlace(device, input.source)
+  const slot = await place(device, (signed) => checkFirstStart(device, signed.contentSha256))
+  writing(() => firstStart(device, slot))
+  writeFirstRecord(device, slot)
+  return slot
+}
+
+/** The folders, the trust anchor and the configuration of a node. */
+export function writeNodeFiles({root, world}: Device, {configText, anchorPath}: NodeFiles): void {
+  const {anchor, signatures} = loadAnchor(anchorPath)
   writing(() => {
     for (const path of [paths.private, paths.versions])
       if (lstatSync(join(root, path), {throwIfNoEntry: false}) === undefined)
         world.fs.run({op: 'mkdir', path})
     replaceFile(world.fs, paths.anchor, anchorText({anchor, signatures}))
-    replaceFile(world.fs, paths.config, input.configText)
+    replaceFile(world.fs, paths.config, configText)
   })
-  const slot = await placeTree(device, input.source, () => undefined)
-  writing(() => {
-    swapLink(world.fs, paths.current, versionPath(slot.version))
-    replaceFile(world.fs, paths.floor, floorText(slot.version), 0o600)
-    writeRecord(world.fs, {
-      seq: 0,
-      state: 'committed',
-      running: slot,
-      attempts: 0,
-      floor: slot.version,
-      failed: [],
-    })
-  })
-  return slot
 }
 
-/**
- * Rebuilds records that are damaged from what runs, if that verifies. The floor is the highest that
- * can still be read, and never below what runs. Nobody can go back to an earlier version after it.
- */
-export async function repair(device: Device): Promise<Slot> {
-  const {root, config, world} = device
-  const version = linkedVersion(root, 'current')
-  if (version === undefined)
-    throw new RelError('upgrade_layout_invalid', 'current is missing: nothing says what runs')
-  const policy = policyOf(root, config, world.now())
-  settle(world)
-  try {
-    const {verifyDirectory} = await import('../bundle/verify.ts')
-    const expect = {...policy.expect, version}
-    const verified = await verifyDirectory(join(root, versionPath(version)), {...policy, expect})
-    const slot = slotOf(verified, policy.now)
-    const {floors, seq} = readableRecords(root)
-    const floor = floors.reduce(higher, version)
-    writing(() => {
-      replaceFile(world.fs, paths.floor, floorText(floor), 0o600)
-      const record = {state: 'committed', running: slot, attempts: 0, floor, failed: []} as const
-      writeRecord(world.fs, {...record, seq: seq + 1})
-    })
-    return slot
-  } catch (error) {
-    throw upgradeError(error)
-  }
+/** The floor, then the record that makes the folder a node. */
+export function writeFirstRecord({world}: Device, slot: Slot, previous?: Slot): void {
+  const floor = slot.version
+  writing(() => replaceFile(world.fs, paths.floor, floorText(floor), 0o600))
+  writeRecord(world.fs, {
+    seq: 0,
+    state: 'committed',
+    running: slot,
+    ...(previous === undefined ? {} : {previous}),
+    attempts: 0,
+    floor,
+    failed: [],
+  })
 }

@@ -11,6 +11,7 @@ import {
   parseFloor,
   parseRecord,
   recordText,
+  type Slot,
 } from './record.ts'
 import {higher} from './state.ts'
 
@@ -88,18 +89,36 @@ export function loadRecords(root: string): Records {
   return {record: newest, floor: higher(parseFloor(bytes, paths.floor), newest.floor)}
 }
 
-/** What can still be read when records are damaged: every floor, and the highest number of a record. */
-export function readableRecords(root: string): {
+/** What can still be read when records are damaged. */
+export type Readable = {
   readonly floors: readonly string[]
+  /** The highest number of a record. */
   readonly seq: number
-} {
+  /** What has run or was to run again, the newest first; not what failed. */
+  readonly slots: readonly Slot[]
+}
+
+/** Refuses nothing that is damaged. */
+export function readableRecords(root: string): Readable {
   const read = (path: string) => bytesOf(root, path) ?? Buffer.alloc(0)
   const records = whole(paths.states.map((path) => () => parseRecord(read(path), path)))
   const floors = whole([() => parseFloor(read(paths.floor), paths.floor)])
   return {
     floors: [...floors, ...records.map(({floor}) => floor)],
     seq: Math.max(0, ...records.map(({seq}) => seq)),
+    slots: records.sort((a, b) => b.seq - a.seq).flatMap((record) => slotsOf(record, records)),
   }
+}
+
+/** A candidate has not proven itself: it is not among them. */
+function slotsOf(
+  {running, target, previous}: DeviceRecord,
+  records: readonly DeviceRecord[],
+): readonly Slot[] {
+  const failed = new Set(records.flatMap((record) => record.failed.map(({digest}) => digest)))
+  return [running, target, previous].filter(
+    (slot) => slot !== undefined && !failed.has(slot.digest),
+  ) as Slot[]
 }
 
 function whole<T>(readers: readonly (() => T)[]): T[] {

@@ -1,7 +1,8 @@
+import {RelError} from '../system/error.ts'
 import type {Device} from './device.ts'
 import {swapLink} from './durable-fs.ts'
 import {linkedVersion, paths, versionPath, writing} from './layout.ts'
-import {backUp, isBackup, programDigest, putBackup, putProgram} from './program.ts'
+import {backUp, isBackup, programDigest, putBackup, putProgram, settleProgram} from './program.ts'
 import type {DeviceRecord, Slot} from './record.ts'
 
 // What differs between the profiles: which version starts, and how another one is made to.
@@ -16,6 +17,31 @@ export function runningVersion(device: Device, record: DeviceRecord): string | u
   // what was committed first: two versions may have the same bytes
   const {running, candidate, target, previous} = record
   return [running, candidate, target, previous].find((slot) => slot?.digest === digest)?.version
+}
+
+/**
+ * That nothing else is in the place of a first version. Refuses with upgrade_checksum_mismatch,
+ * upgrade_layout_invalid.
+ */
+export function checkFirstStart(device: Device, digest: string): void {
+  if (device.config.profile.kind === 'tree') return
+  const there = programDigest(device)
+  if (there === undefined || there === digest) return
+  throw new RelError(
+    'upgrade_checksum_mismatch',
+    'the program that is there is not of the release',
+    {
+      hint: 'Give the release that it is of, or move it away.',
+    },
+  )
+}
+
+/** Makes a first version what starts: durable once this returns. */
+export function firstStart(device: Device, {version, digest}: Slot): void {
+  if (device.config.profile.kind === 'tree')
+    swapLink(device.world.fs, paths.current, versionPath(version))
+  else if (programDigest(device) === digest) settleProgram(device)
+  else putProgram(device, version, digest)
 }
 
 /** Makes `to` what starts, with `from` as the way back: durable once this returns. */

@@ -51,7 +51,7 @@ function programOf({config, world}: Device): Program {
 }
 
 /** The program a version keeps below the root. */
-export function keptProgram(root: string, version: string): string {
+function keptProgram(root: string, version: string): string {
   return join(root, versionPath(version), kept.program)
 }
 
@@ -139,6 +139,13 @@ function ownerOf(stat: Stats | undefined): Owner | undefined {
 /** Makes a kept version the program, durable once this returns, with no way back. */
 export function putProgram(device: Device, version: string, digest: string): void {
   put(programOf(device), keptProgram(device.root, version), digest)
+}
+
+/** Makes durable what somebody else has put there. */
+export function settleProgram(device: Device): void {
+  const {fs, name} = programOf(device)
+  fs.run({op: 'sync', path: name})
+  fs.run({op: 'sync_dir', path: ''})
 }
 
 /** Keeps the program that is there as the way back, durable once this returns. */

@@ -86,7 +86,7 @@ export async function verifyDevice(device: Device): Promise<JsonObject> {
   if (runs === undefined)
     throw new RelError(
       'upgrade_layout_invalid',
-      `current leads to ${current ?? 'nothing'}, ${record.running.version} is recorded`,
+      `${current ?? 'nothing known'} runs, ${record.running.version} is recorded`,
     )
   const {manifest} = await verifyInstalled(device.root, device.config, runs)
   if (status.foreign.length > 0)

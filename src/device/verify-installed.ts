@@ -124,13 +124,18 @@ export function slotOf({manifest, contentSha256}: Signed, now: number): Slot {
   }
 }
 
-/** What is installed as a version, verified as of a time; its digest may be any. */
+/**
+ * What is installed as a version, verified as of a time; its digest may be any. Refuses with
+ * upgrade_layout_invalid, and as verifyDirectory and verifyKept do.
+ */
 export async function verifyVersion(
   root: string,
   config: DeviceConfig,
   version: string,
   now: number,
 ): Promise<Signed> {
+  if (lstatSync(join(root, versionPath(version)), {throwIfNoEntry: false})?.isDirectory() !== true)
+    throw new RelError('upgrade_layout_invalid', `${versionPath(version)} is no folder`)
   if (config.profile.kind === 'binary') {
     const {verifyKept} = await import('./place-binary.ts')
     return verifyKept(root, config, versionPath(version), {version, now})
@@ -151,9 +156,6 @@ export async function verifyInstalled(
   config: DeviceConfig,
   slot: Slot,
 ): Promise<Signed> {
-  const path = join(root, versionPath(slot.version))
-  if (lstatSync(path, {throwIfNoEntry: false})?.isDirectory() !== true)
-    throw new RelError('upgrade_layout_invalid', `${versionPath(slot.version)} is no folder`)
   try {
     const verified = await verifyVersion(root, config, slot.version, slot.verifiedAt)
     if (verified.contentSha256 === slot.digest) return verified

@@ -8,9 +8,9 @@ import {
   realFs,
   recordingFs,
 } from '../../../src/device/durable-fs.ts'
-import {repair} from '../../../src/device/init.ts'
 import {loadRecords, paths} from '../../../src/device/layout.ts'
 import {parseFloor} from '../../../src/device/record.ts'
+import {repair} from '../../../src/device/repair.ts'
 import {resume} from '../../../src/device/resume.ts'
 import {stage} from '../../../src/device/stage.ts'
 import {temporaryFolder} from '../tmp.ts'
