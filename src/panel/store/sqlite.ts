@@ -7,6 +7,7 @@ import {
   linkSync,
   openSync,
   rmSync,
+  utimesSync,
 } from 'node:fs'
 import {dirname} from 'node:path'
 import {backup, DatabaseSync} from 'node:sqlite'
@@ -106,6 +107,20 @@ function checkFolder(path: string): void {
   }
 }
 
+/**
+ * Asked by a change: access(2) does not know of a disk that Linux 6.15 or later took for reading
+ * alone. Never by opening the database: closing that would let go of SQLite's locks.
+ */
+function isReadOnly(path: string): boolean {
+  try {
+    const now = Date.now() / 1000
+    utimesSync(dirname(path), now, now)
+    return false
+  } catch (error) {
+    return (error as {code?: string}).code === 'EROFS'
+  }
+}
+
 function prepareConnection(database: DatabaseSync, path: string, busyTimeoutMs: number): void {
   // the option `timeout` of the constructor is ignored by some versions of Node
   database.exec(`pragma busy_timeout = ${busyTimeoutMs}`)
@@ -136,8 +151,10 @@ const codeByResult: Readonly<Record<number, ErrorCode>> = {
 function refusal(error: unknown, path: string): RelError | undefined {
   if (error instanceof RelError) return error
   const {errcode, errstr} = error as {errcode?: number; errstr?: string}
-  const code = errcode === undefined ? undefined : codeByResult[errcode & 0xff]
-  if (code === undefined) return undefined
+  const found = errcode === undefined ? undefined : codeByResult[errcode & 0xff]
+  if (found === undefined) return undefined
+  // a disk that turned read-only under an open database is an I/O error to SQLite
+  const code = found === 'store_failed' && isReadOnly(path) ? 'store_read_only' : found
   return new RelError(code, `${path}: ${errstr} (${errcode})`, {cause: error})
 }
 
