@@ -18,11 +18,14 @@ import {RelError} from '../system/error.ts'
 import type {JsonObject} from '../system/json.ts'
 import {shellWord} from '../system/shell-word.ts'
 import type {Outcome} from './base-command.ts'
+import type {ProgressMode} from './progress.ts'
 
 type ChangeFlags = {readonly 'dry-run': boolean; readonly events: boolean}
 type UpdateFlags = ChangeFlags & {readonly retry: boolean; readonly unattended: boolean}
 
 type GrantFlags = {readonly grant?: string | undefined}
+
+type StageFlags = UpdateFlags & GrantFlags & ProgressMode & {readonly to?: string | undefined}
 
 async function grantOf({grant: path}: GrantFlags): Promise<{readonly grant?: GrantFile}> {
   if (path === undefined) return {}
@@ -35,7 +38,8 @@ function printEvent(event: DeviceEvent): void {
   process.stderr.write(`${JSON.stringify({...event, time: new Date().toISOString()})}\n`)
 }
 
-function openDevice(path: string, flags?: ChangeFlags): Device {
+/** A node as it is, with the world around it. Refuses as readConfig does. */
+export function openDevice(path: string, flags?: ChangeFlags): Device {
   const root = realRoot(path)
   const config = readConfig(root)
   const onEvent = flags?.events === true ? printEvent : () => undefined
@@ -81,23 +85,40 @@ export async function deviceVerify(path: string): Promise<Outcome> {
   return {result, lines: [`✔ ${String(version)}: ${files}, exactly as signed`]}
 }
 
-/** `rel device stage`: verified and durable in versions/, not running yet. */
+/** `rel device stage`: verified and durable in versions/, not running yet; from the source without a bundle. */
 export async function deviceStage(
   path: string,
-  source: string,
-  flags: UpdateFlags & GrantFlags,
+  source: string | undefined,
+  flags: StageFlags,
 ): Promise<Outcome> {
   const device = openDevice(path, flags)
   const {retry: isRetry, unattended: isUnattended} = flags
   const options = {isRetry, isUnattended, ...(await grantOf(flags))}
-  if (flags['dry-run']) {
+  const isDryRun = flags['dry-run']
+  if (source === undefined) {
+    const {stageFromSource} = await import('./device-source.ts')
+    return stageFromSource(path, device, {...options, isDryRun, version: flags.to}, flags)
+  }
+  if (flags.to !== undefined)
+    throw new RelError('usage_invalid', '--to is for the source of the node, not for a bundle')
+  if (isDryRun) {
     const {slot} = await checkSource(device, source, options)
     return dryOutcome('stage', slot)
   }
-  const {record} = await whileLocked(device.root, () => stage(device, source, options))
+  const {record} = await whileLocked(device.root, async () => {
+    const staged = await stage(device, source, options)
+    const {rememberTimes} = await import('../device/staged-time.ts')
+    rememberTimes(device)
+    return staged
+  })
+  return stagedOutcome(path, device, record.candidate?.version)
+}
+
+/** What a command says that has staged a version. */
+export function stagedOutcome(path: string, device: Device, version: string | undefined): Outcome {
   return {
     result: {...statusJson(statusOf(device)), dry_run: false},
-    lines: [`✔ staged ${record.candidate?.version}, verified and on disk`],
+    lines: [`✔ staged ${version}, verified and on disk`],
     next: `rel device apply ${shellWord(path)}`,
   }
 }

@@ -3,6 +3,7 @@ import {advance, type Device, recordsOf, tell} from './device.ts'
 import type {GrantFile} from './grant.ts'
 import {checkGrantFor, grantedVersion, useGrant} from './grant-memory.ts'
 import type {Records} from './layout.ts'
+import {checkRunning} from './license-gate.ts'
 import {MAX_FAILED, type Slot} from './record.ts'
 import {checkTarget, finishRollback, resume, runTrial} from './resume.ts'
 import {type Candidate, checkStaged, gatesOf} from './stage.ts'
@@ -15,12 +16,14 @@ export type ApplyOptions = {readonly isRetry: boolean; readonly isUnattended: bo
  * upgrade_nothing_staged, upgrade_staged_corrupt, app_running and as checkGates does.
  */
 export async function checkApply(device: Device, options: ApplyOptions): Promise<Candidate> {
-  const {policy} = device.config
+  const {policy, product} = device.config
   if (options.isUnattended) checkUnattended(policy, 'apply')
   const records = recordsOf(device)
   const candidate = await checkStaged(device, records)
   const granted = (slot: Slot) => grantedVersion(device, records, slot)
   gatesOf(device, records, {...options, granted})(candidate.verified)
+  // what is staged was opened when it was: an end of the licence since then takes nothing away
+  checkRunning(device, {product, channel: candidate.slot.channel})
   if (options.isUnattended && policy !== 'auto' && !(await device.world.isStopped()))
     throw new RelError(
       'app_running',

@@ -21,6 +21,9 @@ export type EventName =
   | 'upgrade_stage_failed'
   | 'upgrade_apply_failed'
   | 'upgrade_rollback_failed'
+  | 'upgrade_available'
+  | 'upgrade_check_failed'
+  | 'upgrade_report_failed'
 
 /** One line of the event stream. */
 export type DeviceEvent = {

@@ -75,9 +75,9 @@ async function choose(
   if (!isSafeVersion(release.version))
     throw new RelError('upgrade_signature_invalid', 'the version is no name for a folder')
   const artifact = artifactFor(config, release)
-  const {channel, minFrom} = release
+  const {channel, minFrom, timestamp} = release
   const rel = {channel, ...(minFrom === undefined ? {} : {minFrom})}
-  const manifest = {version: release.version, rel, files: [artifact.name]}
+  const manifest = {version: release.version, timestamp, rel, files: [artifact.name]}
   return {signed: {manifest, contentSha256: artifact.sha256}, release, artifact}
 }
 

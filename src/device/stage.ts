@@ -1,8 +1,11 @@
+import {isDeltaName} from '../bundle/delta/delta-name.ts'
 import {RelError} from '../system/error.ts'
+import {checkClock} from './clock-mark.ts'
 import {advance, type Device, recordsOf, tell} from './device.ts'
 import type {GrantFile} from './grant.ts'
 import {checkGrantFor, useGrant} from './grant-memory.ts'
 import type {Records} from './layout.ts'
+import {checkLicensed} from './license-gate.ts'
 import {isSafeVersion, type Slot} from './record.ts'
 import {resume} from './resume.ts'
 import {checkGates, checkNotDegraded, checkUnattended} from './state.ts'
@@ -50,7 +53,7 @@ export async function checkSource(
   checkNotDegraded(records.record.state, options.isUnattended)
   try {
     const {root, config, world} = device
-    const [now, check] = [world.now(), gatesOf(device, records, options)]
+    const [now, check] = [world.now(), newGates(device, records, options)]
     if (config.profile.kind === 'binary') {
       const {checkFolder} = await import('./place-binary.ts')
       const verified = await checkFolder(config, anchorOf(root), source, now, check)
@@ -78,6 +81,7 @@ export function gatesOf(
 ): Check {
   const {config, world} = device
   const {record, floor} = records
+  checkClock(device)
   return (verified) => {
     const {manifest} = verified
     const slot = slotOf(verified, world.now())
@@ -99,6 +103,16 @@ export function gatesOf(
   }
 }
 
+/** The gates of what is not installed yet: the licence of the node must open it as well. */
+function newGates(device: Device, records: Records, options: Gating): Check {
+  const check = gatesOf(device, records, options)
+  return (verified) => {
+    check(verified)
+    const {timestamp, rel} = verified.manifest
+    checkLicensed(device, {product: device.config.product, channel: rel?.channel, signed: timestamp})
+  }
+}
+
 function checkPromise(slot: Slot, promised: StageOptions['expect'] = {}): void {
   for (const name of ['version', 'channel'] as const)
     if (promised[name] !== undefined && promised[name] !== slot[name])
@@ -117,7 +131,7 @@ export async function stage(
   if (options.isUnattended) checkUnattended(device.config.policy, 'stage')
   const records = await resume(device)
   checkNotDegraded(records.record.state, options.isUnattended)
-  const check = gatesOf(device, records, options)
+  const check = newGates(device, records, options)
   tell(device, 'upgrade_started', {step: 'stage'})
   try {
     const place = typeof source === 'string' ? await localPlace(device, source) : source
@@ -134,10 +148,11 @@ export async function stage(
   }
 }
 
-/** A bundle on this machine, or the folder of a release where the node is one program. */
+/** A bundle on this machine or a delta to it, or the folder of a release of a node of one program. */
 export async function localPlace({config}: Device, path: string): Promise<Place> {
-  if (config.profile.kind === 'tree') return (await import('./place-tree.ts')).bundlePlace(path)
-  return (await import('./place-binary.ts')).releasePlace(path)
+  if (config.profile.kind !== 'tree') return (await import('./place-binary.ts')).releasePlace(path)
+  if (isDeltaName(path)) return (await import('./place-delta.ts')).deltaPlace(path)
+  return (await import('./place-tree.ts')).bundlePlace(path)
 }
 
 /** What is staged, verified again. Refuses with upgrade_nothing_staged, upgrade_staged_corrupt. */

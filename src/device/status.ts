@@ -5,6 +5,7 @@ import {type Device, recordsOf} from './device.ts'
 import {grantOver} from './grant.ts'
 import {readGrantMemory} from './grant-memory.ts'
 import {listVersions} from './layout.ts'
+import {checkRunning} from './license-gate.ts'
 import {runningVersion} from './profile.ts'
 import {type DeviceRecord, slotJson} from './record.ts'
 import {type StateName, stateOf} from './state.ts'
@@ -89,6 +90,7 @@ export async function verifyDevice(device: Device): Promise<JsonObject> {
       `${current ?? 'nothing known'} runs, ${record.running.version} is recorded`,
     )
   const {manifest} = await verifyInstalled(device.root, device.config, runs)
+  checkRunning(device, {product: device.config.product, channel: runs.channel})
   if (status.foreign.length > 0)
     throw new RelError('upgrade_layout_invalid', `versions/ holds ${status.foreign[0]}, not ours`, {
       details: {foreign: status.foreign},

@@ -16,6 +16,8 @@ import type {Slot} from './record.ts'
 export type Signed = {
   readonly manifest: {
     readonly version: string
+    /** Seconds since the epoch. */
+    readonly timestamp: number
     /** Absent in a D2 manifest. */
     readonly rel?: {readonly channel: string; readonly minFrom?: string}
     readonly files: readonly unknown[]

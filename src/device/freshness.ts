@@ -1,0 +1,122 @@
+import {digestPattern, fieldReader, namePattern} from '../release/fields.ts'
+import type {ReleaseFile} from '../release/release.ts'
+import {channelOf} from '../release/version.ts'
+import {RelError} from '../system/error.ts'
+import type {JsonObject, JsonValue} from '../system/json.ts'
+import {type Anchor, keysFor} from '../trust/anchor.ts'
+import {canonicalJson} from '../trust/canonical-json.ts'
+import {checkSignatures, parseSignatures} from '../trust/envelope.ts'
+
+/** The head of a release log: it only grows. */
+export type LogHead = {readonly size: number; readonly root: string}
+
+/** What a panel's online key has said is current, verified. */
+export type Freshness = {
+  /** Digest of the release manifest that it is about. */
+  readonly digest: string
+  readonly log: LogHead
+  /** Seconds since the epoch. */
+  readonly issued: number
+  readonly expires: number
+}
+
+const read = fieldReader('upgrade_source_invalid')
+const keys = [
+  'spec',
+  'product',
+  'track',
+  'channels',
+  'manifest_sha256',
+  'sequence',
+  'log_size',
+  'log_root',
+  'issued',
+  'expires',
+]
+
+/** Clocks of panels and nodes may differ by this much. */
+const SKEW_SECS = 300
+
+/**
+ * The statement that came with a release, signed by a key that the anchor gives the role freshness;
+ * undefined when the anchor knows no such key, for then nothing that it says could be believed.
+ * Refuses with upgrade_source_invalid (missing, malformed, about another release or product, not
+ * signed), upgrade_clock_untrusted.
+ */
+export function checkFreshness(
+  json: JsonValue | undefined,
+  {release, digest}: Pick<ReleaseFile, 'release' | 'digest'>,
+  anchor: Anchor,
+  now: number,
+): Freshness | undefined {
+  if (anchor.roles.get('freshness') === undefined) return undefined
+  const top = read.object(json, 'freshness')
+  read.only(top, ['freshness', 'signatures'], 'freshness')
+  const body = read.object(top.freshness, 'freshness')
+  checkSigned(body, top.signatures, release, anchor, now)
+  read.only(body, keys, 'freshness')
+  const product = read.text(body.product, 'product', namePattern)
+  const channels = read.list(body.channels, 'channels', 16)
+  const fresh: Freshness = {
+    digest: read.text(body.manifest_sha256, 'manifest_sha256', digestPattern),
+    log: {
+      size: read.integer(body.log_size, 'log_size'),
+      root: read.text(body.log_root, 'log_root', digestPattern),
+    },
+    issued: read.integer(body.issued, 'issued'),
+    expires: read.integer(body.expires, 'expires'),
+  }
+  if (body.spec !== 1 || product !== release.product || fresh.digest !== digest)
+    read.refuse('the freshness statement is about something else')
+  if (!channels.includes(channelOf(release.version)))
+    read.refuse('the freshness statement is for other channels')
+  if (fresh.expires <= fresh.issued) read.refuse('the freshness statement ends before it begins')
+  if (fresh.issued > now + SKEW_SECS)
+    throw new RelError('upgrade_clock_untrusted', `issued at ${fresh.issued}, now is ${now}`, {
+      details: {now, signed: fresh.issued},
+    })
+  return fresh
+}
+
+function checkSigned(
+  body: JsonObject,
+  signatures: JsonValue | undefined,
+  {product, channel}: ReleaseFile['release'],
+  anchor: Anchor,
+  now: number,
+): void {
+  try {
+    const trusted = keysFor(anchor, 'freshness', {product, channel, now})
+    checkSignatures('freshness', canonicalJson(body), parseSignatures(signatures), trusted)
+  } catch (error) {
+    if (!(error instanceof RelError)) throw error
+    throw new RelError('upgrade_source_invalid', `freshness: ${error.message}`, {
+      cause: error,
+      details: {cause_code: error.code},
+    })
+  }
+}
+
+/**
+ * That a log has not been put back: never shorter than before, never another one of the same size.
+ * Refuses with upgrade_source_rewound.
+ */
+export function checkNotRewound(before: LogHead | undefined, {size, root}: LogHead): void {
+  if (before === undefined || size > before.size) return
+  if (size === before.size && root === before.root) return
+  throw new RelError(
+    'upgrade_source_rewound',
+    `the log has ${size} entries, ${before.size} before`,
+    {
+      details: {size, seen: before.size},
+    },
+  )
+}
+
+/** Since when a statement should have been followed by a newer one; undefined while it holds. */
+export function staleSince(
+  fresh: Pick<Freshness, 'expires'> | undefined,
+  now: number,
+): number | undefined {
+  return fresh !== undefined && now >= fresh.expires ? fresh.expires : undefined
+}

@@ -1,0 +1,149 @@
+import {lstatSync, readdirSync, rmSync} from 'node:fs'
+import {join} from 'node:path'
+import {licenseHeader} from '../release/license-file.ts'
+import {RelError} from '../system/error.ts'
+import {sha256Hex} from '../system/hash.ts'
+import type {JsonObject} from '../system/json.ts'
+import {canonicalJson} from '../trust/canonical-json.ts'
+import {type Device, recordsOf, tell} from './device.ts'
+import {ask} from './device-http.ts'
+import {paths, writing} from './layout.ts'
+import {licenseOf} from './license-gate.ts'
+import type {DeviceRecord} from './record.ts'
+import {readSealed, writeSealed} from './sealed-file.ts'
+
+/** A result as a panel takes it (POST /v1/report). */
+type Result = {readonly code: string; readonly version: string; readonly phase: string}
+
+/** A panel that is away for long gets what matters most: the newest. */
+const MAX_WAITING = 64
+const MAX_ANSWER_BYTES = 64 * 1024
+const DAY = 86_400
+
+/** What the record has told already. */
+type Reported = {readonly running: string; readonly failed: readonly string[]}
+
+/**
+ * Puts into the outbox what the record says and was not told yet, whoever has done it: nothing is
+ * lost between the act and the report, for the record is the report until it is told.
+ */
+export function queueResults(device: Device): void {
+  const {record} = recordsOf(device)
+  const before = loadReported(device.root)
+  const now: Reported = {
+    running: record.running.digest,
+    failed: record.failed.map(({digest}) => digest),
+  }
+  if (before !== undefined) for (const result of newResults(record, before)) put(device, result)
+  if (before === undefined || canonicalJson(before) !== canonicalJson(now))
+    writeSealed(device.world.fs, paths.reported, {schema: 1, ...now})
+}
+
+function loadReported(root: string): Reported | undefined {
+  const json = readSealed(root, paths.reported)
+  if (json === undefined) return undefined
+  const {schema, running, failed} = json
+  const isList = Array.isArray(failed) && failed.every((digest) => typeof digest === 'string')
+  if (schema === 1 && typeof running === 'string' && isList)
+    return {running, failed: failed as string[]}
+  throw new RelError('upgrade_state_corrupt', `${paths.reported} is malformed`)
+}
+
+function newResults(record: DeviceRecord, before: Reported): readonly (Result & {key: string})[] {
+  const failed = record.failed.filter(({digest}) => !before.failed.includes(digest))
+  const results = failed.map(({version, digest}) => ({
+    code: 'upgrade_rolled_back',
+    version,
+    phase: 'rollback',
+    key: digest,
+  }))
+  const {running} = record
+  const isBack = failed.some(({digest}) => digest === before.running)
+  if (running.digest === before.running || isBack) return results
+  const {version, digest} = running
+  return [...results, {code: 'upgrade_completed', version, phase: 'apply', key: digest}]
+}
+
+/** Puts a failure into the outbox: the same one once a day, however often it is met. */
+export function queueFailure(device: Device, result: Result): void {
+  put(device, {...result, key: String(Math.floor(device.world.now() / DAY))})
+}
+
+function put(device: Device, {key, ...result}: Result & {readonly key: string}): void {
+  const {root, world, config} = device
+  const id = sha256Hex(canonicalJson({node: config.node ?? '', key, ...result}))
+  const path = `${paths.outbox}/${id}.json`
+  if (lstatSync(join(root, paths.outbox), {throwIfNoEntry: false}) === undefined)
+    writing(() => world.fs.run({op: 'mkdir', path: paths.outbox}))
+  writeSealed(world.fs, path, {schema: 1, ...result, at: world.now()})
+  const waiting = idsOf(root)
+  for (const old of waiting.slice(0, Math.max(0, waiting.length - MAX_WAITING)))
+    drop(device, old, 'outbox_full')
+}
+
+/** The ids of what waits, oldest first. */
+function idsOf(root: string): readonly string[] {
+  const folder = join(root, paths.outbox)
+  if (lstatSync(folder, {throwIfNoEntry: false}) === undefined) return []
+  return readdirSync(folder)
+    .flatMap((name) => /^([0-9a-f]{64})\.json$/.exec(name)?.[1] ?? [])
+    .map((id) => ({id, time: lstatSync(join(folder, `${id}.json`)).mtimeMs}))
+    .toSorted((a, b) => a.time - b.time || (a.id < b.id ? -1 : 1))
+    .map(({id}) => id)
+}
+
+/** How many results wait to be told. */
+export function waitingResults(root: string): number {
+  return idsOf(root).length
+}
+
+function drop(device: Device, id: string, why: string): void {
+  rmSync(join(device.root, paths.outbox, `${id}.json`), {force: true})
+  tell(device, 'upgrade_report_failed', {report: id, error_code: why})
+}
+
+/**
+ * Tells a panel what waits. What it does not answer stays; what it will never take is dropped, and
+ * that is told. Nothing here changes what the node is, and nothing is thrown.
+ */
+export async function flushResults(device: Device): Promise<void> {
+  const {source} = device.config
+  if (source?.kind !== 'panel') return
+  try {
+    for (const id of idsOf(device.root)) await send(device, source.url, id)
+  } catch (error) {
+    if (!(error instanceof RelError)) throw error
+    tell(device, 'upgrade_report_failed', {error_code: error.code})
+  }
+}
+
+async function send(device: Device, url: string, id: string): Promise<void> {
+  const path = `${paths.outbox}/${id}.json`
+  const result = read(device, path)
+  if (result === undefined) return drop(device, id, 'upgrade_state_corrupt')
+  const license = licenseOf(device)
+  const {status} = await ask(
+    {
+      url: `${url}/v1/report`,
+      method: 'POST',
+      headers: {'content-type': 'application/json', 'idempotency-key': id},
+      authorization: license === undefined ? undefined : `Bearer ${licenseHeader(license)}`,
+      body: Buffer.from(JSON.stringify(result)),
+    },
+    MAX_ANSWER_BYTES,
+  )
+  if (status >= 200 && status < 300) rmSync(join(device.root, path), {force: true})
+  else if ([400, 404, 405, 410, 422].includes(status)) drop(device, id, 'upgrade_source_invalid')
+  else throw new RelError('upgrade_source_unreachable', `the report: the source answers ${status}`)
+}
+
+function read({root}: Device, path: string): JsonObject | undefined {
+  try {
+    const {code, version, phase} = readSealed(root, path) ?? {}
+    const isWhole = [code, version, phase].every((field) => typeof field === 'string')
+    return isWhole ? ({code, version, phase} as JsonObject) : undefined
+  } catch (error) {
+    if (error instanceof RelError && error.code === 'upgrade_state_corrupt') return undefined
+    throw error
+  }
+}

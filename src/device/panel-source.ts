@@ -1,0 +1,280 @@
+import {compareVersions} from '../bundle/version.ts'
+import type {LicenseFile} from '../release/license.ts'
+import {licenseHeader} from '../release/license-file.ts'
+import type {ReleaseFile} from '../release/release.ts'
+import {parseRelease, releaseLimits} from '../release/release-manifest.ts'
+import {verifyRelease} from '../release/verify-release.ts'
+import type {ErrorCode} from '../system/codes.ts'
+import {RelError} from '../system/error.ts'
+import {sha256Hex} from '../system/hash.ts'
+import {retryAfter, strongEtag} from '../system/http-rules.ts'
+import type {JsonObject} from '../system/json.ts'
+import type {Anchor} from '../trust/anchor.ts'
+import {parseStrictJson} from '../trust/strict-json.ts'
+import {raiseMark, trustedNow} from './clock-mark.ts'
+import type {SourceConfig} from './config.ts'
+import type {Device} from './device.ts'
+import {ask, type DeviceAnswer, statusError} from './device-http.ts'
+import {download} from './download.ts'
+import {checkFreshness, checkNotRewound, type Freshness, staleSince} from './freshness.ts'
+import {adoptLicense, licenseOf} from './license-gate.ts'
+import {checkNotExpired} from './license-rules.ts'
+import {machineOf, pickArtifact} from './pick-artifact.ts'
+import {isSafeVersion} from './record.ts'
+import {keepSeen, loadSeen, type Seen} from './seen.ts'
+import type {Answer, Offer, Question, Source} from './source.ts'
+import {anchorOf} from './verify-installed.ts'
+
+type PanelConfig = Extract<SourceConfig, {kind: 'panel'}>
+
+/** The envelope, D0's flat fields about the same artifacts, and a statement. */
+const MAX_MANIFEST_BYTES = 4 * releaseLimits.bytes
+/** D2's answer has five short fields. */
+const MAX_CHECK_BYTES = 64 * 1024
+const MAX_LICENSE_BYTES = 64 * 1024
+/** From this long before its end on a renewal is asked for at each poll. */
+const RENEW_SECS = 7 * 86_400
+
+/** A panel, asked as D0's agents or as D2's updaters ask one (docs/guides/nodes.md). */
+export function panelSource(device: Device, config: PanelConfig): Source {
+  const find = config.protocol === 'd0' ? findD0 : findD2
+  return {
+    find: async (question) => {
+      const license = await currentLicense(device, config)
+      return find({device, config, authorization: `Bearer ${licenseHeader(license)}`}, question)
+    },
+  }
+}
+
+type Panel = {
+  readonly device: Device
+  readonly config: PanelConfig
+  readonly authorization: string
+}
+
+/**
+ * The licence of the node, renewed when the panel has a newer file of it.
+ * Refuses with upgrade_license_invalid, upgrade_license_frozen.
+ */
+async function currentLicense(device: Device, {url}: PanelConfig): Promise<LicenseFile> {
+  const file = licenseOf(device)
+  if (file === undefined) throw new RelError('internal_error', 'a panel source without a licence')
+  const now = trustedNow(device)
+  if (now < file.license.expires - RENEW_SECS) return file
+  const authorization = `Bearer ${licenseHeader(file)}`
+  const answer = await ask({url: `${url}/update/license`, authorization}, MAX_LICENSE_BYTES)
+  const current = answer.status === 200 ? adoptLicense(device, file, answer.body) : file
+  checkNotExpired(current.license, now)
+  return current
+}
+
+async function findD0(panel: Panel, question: Question): Promise<Answer> {
+  const {device, config} = panel
+  const before = loadSeen(device.root, config.url)
+  if (question.version !== undefined) return findVersion(panel, question.version)
+  const machine = machineOf(device.config.target, process)
+  const query = new URLSearchParams({
+    component: config.component,
+    ...machine,
+    current: question.running,
+  })
+  const url = `${config.url}/update/manifest.json?${query}`
+  const {nothing} = before
+  const isSame = nothing?.question === query.toString()
+  const answer = await askPanel(panel, url, isSame ? {'if-none-match': nothing.etag} : {})
+  const now = trustedNow(device)
+  if (answer.status === 304 && isSame) return answerOf(answer, undefined, before.expires, now)
+  if (answer.status === 404) return answerOf(answer, undefined, before.expires, now)
+  if (answer.status !== 200) throw statusError(answer, 'the manifest')
+  const {file, fresh} = await verifyAnswer(device, answer.body, now)
+  if (fresh !== undefined) checkNotRewound(before.log, fresh.log)
+  const offer =
+    compareVersions(file.release.version, question.running) > 0 ? offerOf(panel, file) : undefined
+  // everything is verified: from here on it may be remembered
+  if (fresh !== undefined) raiseMark(device, fresh.issued)
+  raiseMark(device, file.release.timestamp)
+  const etag = strongEtag(answer.headers)
+  const isNothing = offer === undefined && etag !== undefined
+  const seen: Seen = {
+    source: config.url,
+    ...(fresh === undefined ? {} : {log: fresh.log, expires: fresh.expires}),
+    ...(isNothing ? {nothing: {etag, question: query.toString()}} : {}),
+  }
+  keepSeen(device, before, seen)
+  return answerOf(answer, offer, fresh?.expires, now)
+}
+
+function answerOf(
+  {headers}: DeviceAnswer,
+  offer: Offer | undefined,
+  expires: number | undefined,
+  now: number,
+  pollAfter?: number,
+): Answer {
+  const retryAt = retryAfter(headers, Date.now())
+  const secs = retryAt === undefined ? pollAfter : Math.ceil((retryAt - Date.now()) / 1000)
+  const since = expires === undefined ? undefined : staleSince({expires}, now)
+  return {
+    ...(offer === undefined ? {} : {offer}),
+    ...(secs === undefined ? {} : {pollAfterSecs: secs}),
+    ...(since === undefined ? {} : {staleSince: since}),
+  }
+}
+
+async function askPanel(
+  {authorization}: Panel,
+  url: string,
+  headers: Readonly<Record<string, string>> = {},
+  maxBytes = MAX_MANIFEST_BYTES,
+): Promise<DeviceAnswer> {
+  return ask({url, authorization, headers}, maxBytes)
+}
+
+/** The signed parts of a manifest, verified; D0's flat fields are not looked at. */
+async function verifyAnswer(
+  device: Device,
+  body: Uint8Array,
+  now: number,
+): Promise<{readonly file: ReleaseFile; readonly fresh: Freshness | undefined}> {
+  const {anchor} = anchorOf(device.root)
+  try {
+    const top = parseStrictJson(body, {bytes: MAX_MANIFEST_BYTES, depth: 10}) as JsonObject
+    const {envelope, freshness} = top ?? {}
+    const text = JSON.stringify(envelope ?? null)
+    const file = await verifyEnvelope(device, anchor, Buffer.from(text), now)
+    return {file, fresh: checkFreshness(freshness, file, anchor, now)}
+  } catch (error) {
+    throw answerError(error)
+  }
+}
+
+async function verifyEnvelope(
+  {config}: Device,
+  anchor: Anchor,
+  bytes: Uint8Array,
+  now: number,
+): Promise<ReleaseFile> {
+  const file = parseRelease(bytes)
+  await verifyRelease(file, {anchor, expect: {product: config.product}, now})
+  return file
+}
+
+const aboutSignatures = /^(?:signature|key|threshold|role|anchor|digest)_/
+
+/** A refusal of the release model in the words of the updater, the exact code in its details. */
+function answerError(error: unknown): unknown {
+  if (!(error instanceof RelError) || error.code.startsWith('upgrade_')) return error
+  const {code, message} = error
+  const details = {...error.details, cause_code: code}
+  const as = (known: ErrorCode) => new RelError(known, message, {cause: error, details})
+  if (code === 'timestamp_future') return as('upgrade_clock_untrusted')
+  return as(aboutSignatures.test(code) ? 'upgrade_signature_invalid' : 'upgrade_source_invalid')
+}
+
+/** What a verified release holds for this node. Refuses with upgrade_source_invalid. */
+function offerOf({device, config, authorization}: Panel, file: ReleaseFile): Offer {
+  const {release} = file
+  const {product, version, channel} = release
+  const {profile, target, maxBytesPerSec} = device.config
+  const component = profile.kind === 'binary' ? profile.component : config.component
+  const wanted = {component, ...machineOf(target, process)}
+  const {whole, deltas} = pickArtifact(release, wanted)
+  // built here: an address of the panel's choice is not signed
+  const base = `${config.url}/download/${product}/${encodeURIComponent(version)}`
+  const fetchOf =
+    ({name, size, sha256}: typeof whole): Offer['fetch'] =>
+    (onProgress) => {
+      const url = `${base}/${encodeURIComponent(name)}`
+      return download(device.root, {url, size, sha256, authorization, maxBytesPerSec}, onProgress)
+    }
+  return {
+    version,
+    channel,
+    size: whole.size,
+    sha256: whole.sha256,
+    deltas: deltas.map(({from, artifact}) => ({
+      from,
+      size: artifact.size,
+      sha256: artifact.sha256,
+      fetch: fetchOf(artifact),
+    })),
+    releaseText: JSON.stringify({
+      manifest: JSON.parse(file.canonical) as JsonObject,
+      signatures: file.signatures.map(({keyid, sig}) => ({keyid, sig})),
+    }),
+    fetch: fetchOf(whole),
+  }
+}
+
+/** One version that an operator has named: its envelope alone, with no word on what is current. */
+async function findVersion(panel: Panel, version: string): Promise<Answer> {
+  const {device, config} = panel
+  const url = `${config.url}/bundles/${encodeURIComponent(version)}.manifest.json`
+  const answer = await askPanel(panel, url)
+  const now = trustedNow(device)
+  if (answer.status === 404) return answerOf(answer, undefined, undefined, now)
+  if (answer.status !== 200) throw statusError(answer, `the manifest of ${version}`)
+  const {anchor} = anchorOf(device.root)
+  try {
+    const file = await verifyEnvelope(device, anchor, answer.body, now)
+    if (file.release.version !== version)
+      throw new RelError('version_mismatch', `signed as ${file.release.version}, want ${version}`)
+    return answerOf(answer, offerOf(panel, file), undefined, now)
+  } catch (error) {
+    throw answerError(error)
+  }
+}
+
+/** D2: everything that is answered is a hint; the manifest inside the bundle decides. */
+async function findD2(panel: Panel, question: Question): Promise<Answer> {
+  if (question.version !== undefined) return {offer: bundleOf(panel, question.version)}
+  const hints: {readonly hint: Hint; readonly answer: DeviceAnswer}[] = []
+  for (const channel of question.channels) {
+    const query = new URLSearchParams({version: question.running, channel})
+    const answer = await askPanel(panel, `${panel.config.url}/check?${query}`, {}, MAX_CHECK_BYTES)
+    if (answer.status === 404) continue // of another track; so are all that the licence has not
+    if (answer.status !== 200) throw statusError(answer, 'the check')
+    hints.push({hint: hintOf(answer.body), answer})
+  }
+  const newer = hints
+    .filter(({hint: {version}}) => version !== undefined)
+    .filter(({hint: {version = ''}}) => compareVersions(version, question.running) > 0)
+    .toSorted((a, b) => compareVersions(b.hint.version ?? '', a.hint.version ?? ''))
+  const best = newer[0] ?? hints[0]
+  if (best === undefined) return {}
+  const {hint, answer} = best
+  const offer = newer[0] === undefined ? undefined : bundleOf(panel, hint.version ?? '')
+  return answerOf(answer, offer, undefined, 0, hint.pollAfterSecs)
+}
+
+type Hint = {readonly version?: string; readonly pollAfterSecs?: number}
+
+/** What /check says, if it has the form that D2 gives it. Refuses with upgrade_source_invalid. */
+function hintOf(body: Uint8Array): Hint {
+  try {
+    const limits = {bytes: MAX_CHECK_BYTES, depth: 4, profile: 'general'} as const
+    const json = parseStrictJson(body, limits) as JsonObject
+    const {available, version, poll_after: secs} = json ?? {}
+    if (typeof available !== 'boolean') throw new RelError('upgrade_source_invalid', 'no available')
+    if (available && !isSafeVersion(version))
+      throw new RelError('upgrade_source_invalid', 'what is available is no version')
+    return {
+      ...(available && typeof version === 'string' ? {version} : {}),
+      ...(typeof secs === 'number' && secs >= 0 ? {pollAfterSecs: secs} : {}),
+    }
+  } catch (error) {
+    throw answerError(error)
+  }
+}
+
+function bundleOf({device, config, authorization}: Panel, version: string): Offer {
+  const {maxBytesPerSec} = device.config
+  const url = `${config.url}/bundles/${encodeURIComponent(version)}.tar.gz`
+  const name = sha256Hex(url)
+  return {
+    version,
+    deltas: [],
+    fetch: (onProgress) =>
+      download(device.root, {url, name, authorization, maxBytesPerSec}, onProgress),
+  }
+}

@@ -1,0 +1,85 @@
+import {RelError} from '../system/error.ts'
+import type {JsonObject} from '../system/json.ts'
+import {type Device, tell, whileLocked} from './device.ts'
+import {firstPollSecs, nextPollSecs} from './poll-rules.ts'
+import type {Source} from './source.ts'
+import {type Turn, turn} from './update.ts'
+
+/** What the loop needs of the world. */
+export type LoopWorld = {
+  /** From 0 to below 1. */
+  random(): number
+  /** Ends early when the loop is to stop. */
+  sleep(secs: number): Promise<void>
+  isStopping(): boolean
+}
+
+/** What a loop has done until it was stopped. */
+export type LoopEnd = {readonly polls: number; readonly failed: number; readonly last?: Turn}
+
+/**
+ * Polls until it is stopped, or once and at once. Failures are told and waited out; with `isOnce` they
+ * end it. What is under way is ended where it can be continued. Results are reported after each turn.
+ */
+export async function runLoop(
+  device: Device,
+  source: Source,
+  world: LoopWorld,
+  {isOnce, report}: {readonly isOnce: boolean; readonly report: () => Promise<void>},
+): Promise<LoopEnd> {
+  const {pollIntervalSecs: interval} = device.config
+  let [polls, failed, failures] = [0, 0, 0]
+  let last: Turn | undefined
+  if (!isOnce) await world.sleep(firstPollSecs(interval, world.random()))
+  while (!world.isStopping()) {
+    polls += 1
+    let askedSecs: number | undefined
+    try {
+      last = await whileLocked(device.root, () => turn(device, source, stopper(world)))
+      failures = 0
+      askedSecs = last.found.answer.pollAfterSecs
+      tellFound(device, last)
+    } catch (error) {
+      if (!(error instanceof RelError)) throw error
+      if (isOnce) {
+        await report()
+        throw error
+      }
+      if (error.code !== 'interrupted') {
+        failed += 1
+        failures += 1
+        askedSecs = askedBy(error)
+        tell(device, 'upgrade_check_failed', {error_code: error.code})
+      }
+    }
+    await report()
+    if (isOnce) break
+    await world.sleep(nextPollSecs(interval, {failures, askedSecs}, world.random()))
+  }
+  return {polls, failed, ...(last === undefined ? {} : {last})}
+}
+
+/** A download that is under way when the loop is to stop is left as it is, to be continued. */
+function stopper({isStopping}: LoopWorld): () => void {
+  return () => {
+    if (isStopping()) throw new RelError('interrupted', 'the download was stopped')
+  }
+}
+
+function askedBy({details}: RelError): number | undefined {
+  const at = details?.retry_at
+  return typeof at === 'number' ? Math.max(0, at - Math.floor(Date.now() / 1000)) : undefined
+}
+
+function tellFound(device: Device, {did, found}: Turn): void {
+  const {offer, staleSince} = found.answer
+  const [closed] = found.closed
+  const details: JsonObject = {
+    running: found.running,
+    ...(offer === undefined ? {} : {version: offer.version}),
+    ...(closed === undefined ? {} : {error_code: closed.code}),
+    ...(staleSince === undefined ? {} : {stale_since: staleSince}),
+  }
+  if (did === 'found' || closed !== undefined) tell(device, 'upgrade_available', details)
+  else if (staleSince !== undefined) tell(device, 'upgrade_check_failed', details)
+}

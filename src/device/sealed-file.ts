@@ -1,0 +1,24 @@
+import {join} from 'node:path'
+import {RelError} from '../system/error.ts'
+import {readFileLimited, statIfThere} from '../system/files.ts'
+import type {JsonObject} from '../system/json.ts'
+import {type DurableFs, replaceFile} from './durable-fs.ts'
+import {writing} from './layout.ts'
+import {MAX_RECORD_BYTES, sealed, unsealed} from './record.ts'
+
+/**
+ * A record beside state.json; undefined when there is none yet.
+ * Refuses with upgrade_state_corrupt: what was forgotten by damage would be believed anew.
+ */
+export function readSealed(root: string, path: string): JsonObject | undefined {
+  const absolute = join(root, path)
+  const stat = statIfThere(absolute)
+  if (stat === undefined) return undefined
+  if (!stat.isFile()) throw new RelError('upgrade_state_corrupt', `${path} is no regular file`)
+  return unsealed(readFileLimited(absolute, MAX_RECORD_BYTES), path)
+}
+
+/** Puts a record in place, durable once this returns. Refuses with upgrade_disk_full, write_failed. */
+export function writeSealed(fs: DurableFs, path: string, value: JsonObject): void {
+  writing(() => replaceFile(fs, path, sealed(value), 0o600))
+}

@@ -1,0 +1,70 @@
+import {RelError} from '../system/error.ts'
+import type {JsonObject, JsonValue} from '../system/json.ts'
+import type {Device} from './device.ts'
+import type {LogHead} from './freshness.ts'
+import {paths} from './layout.ts'
+import {readSealed, writeSealed} from './sealed-file.ts'
+
+/** What a source has said, as far as it was verified (docs/formats/device-state.md). */
+export type Seen = {
+  /** Of whom it is: another address has another memory. */
+  readonly source: string
+  readonly log?: LogHead
+  /** When the newest statement ends, in seconds since the epoch. */
+  readonly expires?: number
+  /** An answer that had nothing for this node, and to which question. */
+  readonly nothing?: {readonly etag: string; readonly question: string}
+}
+
+/** What is remembered of a source. Refuses with upgrade_state_corrupt. */
+export function loadSeen(root: string, source: string): Seen {
+  const json = readSealed(root, paths.seen)
+  if (json === undefined || json.source !== source) return {source}
+  const {schema, log_size: size, log_root: head, expires, etag, question} = json
+  const bad = (isBad: boolean) => {
+    if (isBad) throw new RelError('upgrade_state_corrupt', `${paths.seen} is malformed`)
+  }
+  bad(schema !== 1)
+  bad(
+    (size === undefined) !== (head === undefined) ||
+      (etag === undefined) !== (question === undefined),
+  )
+  return {
+    source,
+    ...(size === undefined || head === undefined
+      ? {}
+      : {log: {size: countOf(size, bad), root: textOf(head, bad)}}),
+    ...(expires === undefined ? {} : {expires: countOf(expires, bad)}),
+    ...(etag === undefined || question === undefined
+      ? {}
+      : {nothing: {etag: textOf(etag, bad), question: textOf(question, bad)}}),
+  }
+}
+
+function countOf(json: JsonValue, bad: (isBad: boolean) => void): number {
+  bad(!Number.isSafeInteger(json))
+  return json as number
+}
+
+function textOf(json: JsonValue, bad: (isBad: boolean) => void): string {
+  bad(typeof json !== 'string')
+  return json as string
+}
+
+/** Remembers it, if it is anything new: a poll that finds nothing writes nothing. */
+export function keepSeen({world}: Device, before: Seen, seen: Seen): void {
+  const [old, next] = [jsonOf(before), jsonOf(seen)]
+  if (JSON.stringify(old) !== JSON.stringify(next)) {
+    writeSealed(world.fs, paths.seen, next)
+  }
+}
+
+function jsonOf({source, log, expires, nothing}: Seen): JsonObject {
+  return {
+    schema: 1,
+    source,
+    ...(log === undefined ? {} : {log_size: log.size, log_root: log.root}),
+    ...(expires === undefined ? {} : {expires}),
+    ...(nothing === undefined ? {} : {etag: nothing.etag, question: nothing.question}),
+  }
+}

@@ -1,0 +1,225 @@
+import {parseRelease} from '../release/release-manifest.ts'
+import {RelError} from '../system/error.ts'
+import {apply} from './apply.ts'
+import {checkClock} from './clock-mark.ts'
+import {type Device, recordsOf} from './device.ts'
+import {dropDownload} from './download.ts'
+import type {Records} from './layout.ts'
+import {checkLicensed} from './license-gate.ts'
+import {queueFailure} from './outbox.ts'
+import {rememberRefused, wasRefused} from './refused.ts'
+import {resume} from './resume.ts'
+import type {Answer, Offer, OnProgress, Source} from './source.ts'
+import {localPlace, type Place, type StageOptions, stage} from './stage.ts'
+import {type Closed, checkNotDegraded, closedGates} from './state.ts'
+
+/** What a source has for a node, and what speaks against taking it. */
+export type Found = {
+  readonly answer: Answer
+  readonly running: string
+  /** In their order; empty where the offer may be taken. */
+  readonly closed: readonly Closed[]
+  /** The offer is staged already. */
+  readonly isStaged: boolean
+}
+
+/** What an operator has said to it. */
+export type LookOptions = Pick<StageOptions, 'isRetry' | 'grant'> & {
+  /** This version instead of the highest. */
+  readonly version?: string | undefined
+}
+
+/** Asks the source; changes nothing but what is remembered of it. Refuses as Source.find does. */
+export async function look(
+  device: Device,
+  source: Source,
+  {isRetry, version, grant}: LookOptions,
+): Promise<Found> {
+  const records = recordsOf(device)
+  const {record, floor} = records
+  const running = record.running.version
+  const answer = await source.find({
+    running,
+    floor,
+    channels: device.config.allowedChannels,
+    ...(version === undefined ? {} : {version}),
+  })
+  const {offer} = answer
+  if (offer === undefined) return {answer, running, closed: [], isStaged: false}
+  const {state, candidate} = record
+  return {
+    answer,
+    running,
+    closed: closedFor(device, records, offer, {isRetry, ...(grant === undefined ? {} : {grant})}),
+    isStaged: state === 'staged' && candidate?.version === offer.version,
+  }
+}
+
+/**
+ * The gates as far as they can be asked before anything is fetched. What is not signed yet (D2) is
+ * taken as if it were good: it is asked again of the manifest in the bundle.
+ */
+function closedFor(
+  device: Device,
+  {record, floor}: Records,
+  offer: Offer,
+  {isRetry, grant}: Pick<LookOptions, 'isRetry' | 'grant'>,
+): readonly Closed[] {
+  const {config} = device
+  const {version, channel, releaseText} = offer
+  const release =
+    releaseText === undefined ? undefined : parseRelease(Buffer.from(releaseText)).release
+  const failed = record.failed.find((it) => it.version === version)
+  const closed = closedGates({
+    enabled: config.enabled,
+    allowedChannels: config.allowedChannels,
+    minVersion: config.minVersion,
+    floor,
+    running: record.running.version,
+    failed: record.failed,
+    candidate: {
+      version,
+      digest: failed?.digest ?? '',
+      channel: channel ?? config.allowedChannels[0],
+      minFrom: release?.minFrom,
+    },
+    isRetry,
+    // whether it really grants anything is asked when the bundle is there
+    granted: grant === undefined ? undefined : version,
+  })
+  const {product} = config
+  return [
+    ...closed,
+    ...refusalOf(() => checkClock(device)),
+    ...(release === undefined
+      ? []
+      : refusalOf(() => checkLicensed(device, {product, channel, signed: release.timestamp}))),
+    ...(isRetry || !wasRefused(device, offer)
+      ? []
+      : [
+          {
+            code: 'upgrade_blocked',
+            message: `${version} was fetched and refused here today`,
+          } as const,
+        ]),
+  ]
+}
+
+function refusalOf(check: () => void): readonly Closed[] {
+  try {
+    check()
+    return []
+  } catch (error) {
+    if (!(error instanceof RelError)) throw error
+    return [{code: error.code, message: error.message}]
+  }
+}
+
+/** Refuses with the first closed gate, and with upgrade_not_newer when there is no offer. */
+export function checkFound({answer: {offer}, closed, running}: Found): Offer {
+  if (offer === undefined)
+    throw new RelError('upgrade_not_newer', `the source has nothing newer than ${running}`)
+  const [first] = closed
+  if (first === undefined) return offer
+  const details = {closed: closed.map(({code, message}) => ({code, message}))}
+  throw new RelError(first.code, first.message, {details})
+}
+
+/**
+ * Fetches an offer and stages it; what was fetched is removed. Refuses as Offer.fetch and stage do.
+ */
+export async function stageOffer(
+  device: Device,
+  offer: Offer,
+  options: Pick<StageOptions, 'isRetry' | 'isUnattended' | 'grant'>,
+  onProgress?: OnProgress,
+): Promise<Records> {
+  checkNotDegraded(recordsOf(device).record.state, options.isUnattended)
+  const {version, channel} = offer
+  const expect = {version, ...(channel === undefined ? {} : {channel})}
+  const path = await offer.fetch(onProgress)
+  try {
+    return await stage(device, await placeOf(device, offer, path), {...options, expect})
+  } catch (error) {
+    rememberRefused(device, offer, error)
+    throw error
+  } finally {
+    dropDownload(device.root, path)
+  }
+}
+
+async function placeOf(device: Device, {releaseText}: Offer, path: string): Promise<Place> {
+  if (device.config.profile.kind === 'tree') return localPlace(device, path)
+  if (releaseText === undefined)
+    throw new RelError('upgrade_source_invalid', 'the source gives no release for one program')
+  const {binaryPlace} = await import('./place-binary.ts')
+  return binaryPlace(releaseText, path)
+}
+
+/** What one turn of the updater has done. */
+export type Turn = {
+  readonly did: 'nothing' | 'found' | 'staged' | 'applied'
+  readonly found: Found
+}
+
+/**
+ * One poll, and what upgrade.policy allows after it. What is staged is applied also when the source
+ * does not answer. Refuses as look, stageOffer and apply do.
+ */
+export async function turn(device: Device, source: Source, onProgress?: OnProgress): Promise<Turn> {
+  await resume(device)
+  const options = {isRetry: false, isUnattended: true}
+  let found: Found | undefined
+  let failure: unknown
+  let did: Turn['did'] = 'nothing'
+  try {
+    found = await look(device, source, options)
+    const {offer} = found.answer
+    if (offer !== undefined && found.closed.length === 0) {
+      did = 'found'
+      if (!found.isStaged && device.config.policy !== 'manual') {
+        await stageOffer(device, offer, options, onProgress)
+        did = 'staged'
+      }
+    }
+  } catch (error) {
+    failure = error
+    noteFailure(device, found?.answer.offer, error)
+  }
+  if (await mayApply(device)) {
+    await applyStaged(device, found?.answer.offer, onProgress)
+    did = 'applied'
+  }
+  if (found === undefined || failure !== undefined) throw failure
+  return {did, found}
+}
+
+/** A failure that has a version is a result, and is reported. */
+function noteFailure(device: Device, offer: Offer | undefined, error: unknown): void {
+  if (offer === undefined || !(error instanceof RelError) || error.code === 'interrupted') return
+  queueFailure(device, {code: error.code, version: offer.version, phase: 'stage'})
+}
+
+/** What was damaged on disk since it was staged is fetched once more. */
+async function applyStaged(
+  device: Device,
+  offer: Offer | undefined,
+  onProgress: OnProgress | undefined,
+): Promise<void> {
+  const options = {isRetry: false, isUnattended: true}
+  try {
+    await apply(device, options)
+  } catch (error) {
+    if (!(error instanceof RelError) || error.code !== 'upgrade_staged_corrupt') throw error
+    if (offer === undefined) throw error
+    await stageOffer(device, offer, options, onProgress)
+    await apply(device, options)
+  }
+}
+
+async function mayApply(device: Device): Promise<boolean> {
+  const {policy} = device.config
+  if (recordsOf(device).record.state !== 'staged') return false
+  if (policy === 'auto') return true
+  return policy === 'apply_when_stopped' && (await device.world.isStopped())
+}
