@@ -63,6 +63,7 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'place-tree',
     'program',
     'sealed-file',
+    'staged-time',
     'verify-installed',
     'write-tree',
   ],
