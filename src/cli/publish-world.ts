@@ -17,8 +17,9 @@ import {sha256Hex} from '../system/hash.ts'
 import type {Http} from '../system/http.ts'
 import {makeHttp} from '../system/http-client.ts'
 import {octokitError, openOctokit} from '../upstream/github-release/octokit.ts'
-import {apiAddress, isToken, panelToken, tokenFile} from './panel-client.ts'
+import {apiAddress, isToken, tokenFile} from './panel-client.ts'
 import type {TargetFlagValues} from './publish-flags.ts'
+import {publisherAuthorization} from './publish-identity.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -97,17 +98,19 @@ export type WorldOptions = {
   readonly onStep?: PublishWorld['onStep']
 }
 
-/** The real world of a plan. Refuses with token_missing and github_token_missing. */
-export function worldFor(
+/** The real world of a plan. Refuses as publisherAuthorization does, with github_token_missing. */
+export async function worldFor(
   plan: PublishPlan,
   flags: TargetFlagValues,
   env: Environment,
   {probes = [], receipt, onStep}: WorldOptions = {},
-): PublishWorld & {close(): void} {
+): Promise<PublishWorld & {close(): void}> {
   const cache = new ContentCache(join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'rel'))
   const http = makeHttp({cache, userAgent: 'rel', proxyEnv: env})
   const journal = openUploadJournal(journalPath(plan, env))
-  const {panel, github} = plan
+  const {panel, github, product} = plan
+  const panelAuthorization =
+    panel && (await publisherAuthorization(http, flags, env, {url: panel.url, product}))
   const githubToken = github === undefined ? undefined : githubTokenFrom(flags, env)
   return {
     http,
@@ -125,7 +128,7 @@ export function worldFor(
       if (receipt !== undefined) writeFileAtomic(receipt, text)
     },
     ...(onStep === undefined ? {} : {onStep}),
-    ...(panel === undefined ? {} : {panelAuthorization: `Bearer ${panelToken(flags, env)}`}),
+    ...(panelAuthorization === undefined ? {} : {panelAuthorization}),
     ...(github === undefined || githubToken === undefined
       ? {}
       : {

@@ -27,7 +27,7 @@ export function publish(
     const published = await withProgress('Publishing', flags, async (report) => {
       const onStep = stepReporter(plan, report)
       const probes = flags['probe-license'] ?? []
-      const world = worldFor(plan, flags, env, {probes, receipt, onStep})
+      const world = await worldFor(plan, flags, env, {probes, receipt, onStep})
       const result = await runPublish(plan, loaded.manifest, world)
       world.close()
       return result

@@ -56,8 +56,8 @@ export async function releaseReconcile(
 /** Nothing of the targets is changed. */
 async function readAll(path: string, flags: StatusFlagValues, env: Environment): Promise<Read> {
   const {plan} = await planFromFlags(path, flags, {createsTag: false}, false)
-  const states = await withProgress('Reading the targets', flags, () =>
-    readTargets(plan, worldFor(plan, flags, env)),
+  const states = await withProgress('Reading the targets', flags, async () =>
+    readTargets(plan, await worldFor(plan, flags, env)),
   )
   return {plan, states, differences: differencesOf(plan, states)}
 }

@@ -4,6 +4,7 @@ import {RelError} from '../../system/error.ts'
 import type {Anchor} from '../../trust/anchor.ts'
 import {parseAnchor} from '../../trust/anchor-parse.ts'
 import type {Panel} from '../panel.ts'
+import {personOf} from '../server/token.ts'
 import type {Actor, Product, StoredRelease} from '../store/store.ts'
 import {flawDetails, flawsOf, flawText, missingOf} from './flaws.ts'
 
@@ -133,8 +134,11 @@ async function checkPersons(
   actor: Actor,
 ): Promise<void> {
   if (!config.twoPersons) return
-  if ((await drafterOf(store, product, version)) !== actor.id) return
-  throw new RelError('same_person', `${version} was drafted with this token`)
+  const drafter = await drafterOf(store, product, version)
+  if (drafter === undefined) return
+  const tokens = new Map((await store.tokens()).map((token) => [token.id, personOf(token)]))
+  if ((tokens.get(drafter) ?? drafter) !== (tokens.get(actor.id) ?? actor.id)) return
+  throw new RelError('same_person', `${version} was drafted with this token, or by this publisher`)
 }
 
 /** Who drafted it last: the audit row is written in the transaction of the draft. */

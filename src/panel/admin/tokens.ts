@@ -20,6 +20,7 @@ const tokenBody = Type.Object({
   expires: time,
   revoked: Type.Boolean(),
   created: time,
+  publisher: Type.Optional(Type.String({description: 'Got for the identity of a run'})),
   token: Type.Optional(Type.String({description: 'Shown once'})),
 })
 

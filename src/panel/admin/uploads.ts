@@ -4,6 +4,7 @@ import type {Panel} from '../panel.ts'
 import type {PanelApp} from '../server/app.ts'
 import type {Metrics} from '../server/metrics.ts'
 import type {Caller} from '../server/token.ts'
+import {personOf} from '../server/token.ts'
 import type {StoredUpload} from '../store/store.ts'
 import {digestText, exact, headers, ulidText} from './fields.ts'
 import {blobMended, blobSize} from './flaws.ts'
@@ -85,7 +86,7 @@ export function uploadRoutes(app: PanelApp, panel: Panel, metrics: Metrics): voi
         id,
         sha256,
         size,
-        owner: caller.token.id,
+        owner: personOf(caller.token),
         created: now,
         expires,
       }
@@ -111,7 +112,7 @@ export function uploadRoutes(app: PanelApp, panel: Panel, metrics: Metrics): voi
       schema: {summary: 'How much has arrived', params: uploadParams},
     },
     async ({params: {id}, caller}, reply) => {
-      const {upload, offset} = await openUpload(id, caller.token.id)
+      const {upload, offset} = await openUpload(id, personOf(caller.token))
       return reply
         .headers({
           'upload-offset': String(offset),
@@ -133,7 +134,7 @@ export function uploadRoutes(app: PanelApp, panel: Panel, metrics: Metrics): voi
     '/v1/uploads/:id',
     {config: {verbs: ['publish']}, schema: {summary: 'Give an upload up', params: uploadParams}},
     async ({params: {id}, caller}, reply) => {
-      await openUpload(id, caller.token.id)
+      await openUpload(id, personOf(caller.token))
       await uploads.remove(id)
       await store.removeUpload(id)
       return reply.code(204).header('tus-resumable', TUS).send()
@@ -158,7 +159,7 @@ export function uploadRoutes(app: PanelApp, panel: Panel, metrics: Metrics): voi
       async ({params: {id}, headers: given, body, caller}, reply) => {
         checkTus(given['tus-resumable'])
         const at = numberOf(given['upload-offset'], 'Upload-Offset')
-        const {upload} = await openUpload(id, caller.token.id)
+        const {upload} = await openUpload(id, personOf(caller.token))
         const offset = await uploads.append(id, at, body as AsyncIterable<Uint8Array>)
         metrics.uploaded(offset - at)
         if (offset === upload.size) await finish(upload)

@@ -7,7 +7,7 @@ import {exact, productParams, releaseParams, versionText} from '../admin/fields.
 import {productOf, storedRelease} from '../admin/publish-release.ts'
 import type {Panel} from '../panel.ts'
 import type {PanelApp} from '../server/app.ts'
-import {Buckets, networkOf} from '../server/limits.ts'
+import {Buckets, checkRate, networkOf} from '../server/limits.ts'
 import type {Problem} from '../server/problem.ts'
 import {checkProduct, checkVerb} from '../server/token.ts'
 import {type StoredRelease, type VerbName, verbNames} from '../store/store.ts'
@@ -117,14 +117,6 @@ function guard(app: PanelApp, panel: Panel, sessions: Sessions): void {
     const {csrf = ''} = (request.body ?? {}) as {readonly csrf?: string}
     checkForm(request, request.session.csrf, csrf)
   })
-}
-
-/** Refuses with rate_limited. */
-function checkRate(buckets: Buckets, name: string): void {
-  const wait = buckets.take(name, performance.now())
-  if (wait === 0) return
-  const message = `too many requests, wait ${wait} s`
-  throw new RelError('rate_limited', message, {details: {retry_after: wait}})
 }
 
 function signInRoutes(app: PanelApp, panel: Panel, sessions: Sessions): void {

@@ -17,6 +17,7 @@ import {RelError} from '../../system/error.ts'
 import {parseStrictJson} from '../../trust/strict-json.ts'
 import {adminRoutes} from '../admin/routes.ts'
 import {agentRoutes} from '../agent/routes.ts'
+import {oidcRoutes} from '../oidc/exchange.ts'
 import {pageRoutes} from '../pages/routes.ts'
 import {isPerson, sendProblem} from '../pages/send.ts'
 import type {Panel} from '../panel.ts'
@@ -110,6 +111,7 @@ export function panelApp(panel: Panel): PanelApp {
   app.register(swagger, openapiOptions)
   app.register(async (scope) => healthRoutes(scope as PanelApp, panel, metrics))
   app.register(async (scope) => agentRoutes(scope as PanelApp, panel))
+  app.register(async (scope) => oidcRoutes(scope as PanelApp, panel))
   app.register(async (scope) => adminRoutes(scope as PanelApp, panel, metrics))
   app.register(async (scope) => pageRoutes(scope as PanelApp, panel, noted))
   return app

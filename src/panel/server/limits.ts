@@ -1,4 +1,5 @@
 import {hash} from 'node:crypto'
+import {RelError} from '../../system/error.ts'
 import type {BucketLimit, PanelLimits} from '../panel.ts'
 
 /** What a panel allows when nobody says otherwise. */
@@ -62,6 +63,14 @@ export class Buckets {
     }
     this.#buckets.set(name, bucket)
   }
+}
+
+/** Refuses with rate_limited when a bucket is empty. */
+export function checkRate(buckets: Buckets, name: string): void {
+  const wait = buckets.take(name, performance.now())
+  if (wait === 0) return
+  const message = `too many requests, wait ${wait} s`
+  throw new RelError('rate_limited', message, {details: {retry_after: wait}})
 }
 
 /**

@@ -29,6 +29,10 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   token_invalid: 401,
   token_not_allowed: 403,
   same_person: 403,
+  oidc_token_invalid: 401,
+  oidc_token_replayed: 401,
+  oidc_publisher_unknown: 403,
+  oidc_unavailable: 404,
   license_missing: 401,
   license_malformed: 401,
   license_invalid: 401,
@@ -92,7 +96,12 @@ function statusOf(code: ErrorCode): number {
 }
 
 /** Failures that are told in words made for whoever asked; the others name paths and addresses. */
-const told: ReadonlySet<ErrorCode> = new Set(['panel_failed', 'panel_stopping', 'upload_quota'])
+const told: ReadonlySet<ErrorCode> = new Set([
+  'oidc_keys_unavailable',
+  'panel_failed',
+  'panel_stopping',
+  'upload_quota',
+])
 
 /** The problem document of a refusal; what is inside the panel stays in its log. */
 export function problemOf(error: RelError, requestId: string): Problem {

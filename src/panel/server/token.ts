@@ -52,6 +52,11 @@ function invalid(): RelError {
   return new RelError('token_invalid', 'the token is unknown, expired or revoked')
 }
 
+/** Who counts as one person: the token, or the publisher whose runs get a fresh one each time. */
+export function personOf({id, publisher}: StoredToken): string {
+  return publisher ?? id
+}
+
 /** That a token has one of these verbs; `admin` has them all. Refuses with token_not_allowed. */
 export function checkVerb({token}: Caller, verbs: readonly VerbName[]): void {
   if (token.verbs.includes('admin')) return

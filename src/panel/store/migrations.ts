@@ -3,7 +3,7 @@ import {RelError} from '../../system/error.ts'
 import type {Engine, Tables} from './tables.ts'
 
 /** Each step runs once, in order, in one transaction with all that are due; none is ever edited. */
-const steps: readonly ((engine: Engine) => readonly string[])[] = [firstTables]
+const steps: readonly ((engine: Engine) => readonly string[])[] = [firstTables, publishersAndClock]
 
 /**
  * Brings the schema up to date, one process at a time.
@@ -116,5 +116,19 @@ function firstTables(engine: Engine): readonly string[] {
        previous TEXT not null, hash TEXT not null`,
     ),
     ...engine.guards,
+  ]
+}
+
+/** Runs of pipelines that show an identity instead of a token, and the latest time that was seen. */
+function publishersAndClock(engine: Engine): readonly string[] {
+  return [
+    `create table publishers (${columns(
+      engine,
+      `id TEXT primary key, product TEXT not null references products (name), rule TEXT not null,
+       verbs TEXT not null, removed bigint not null, created bigint not null`,
+    )})`,
+    `create table identities_seen (${columns(engine, 'id TEXT primary key, expires bigint not null')})`,
+    `alter table tokens add column ${columns(engine, 'publisher TEXT')}`,
+    "insert into counters values ('clock', 0)",
   ]
 }

@@ -16,6 +16,7 @@ import {
 } from './live-blobs.ts'
 import {migrate} from './migrations.ts'
 import {addProduct, allProducts, changeProduct, findProduct, leaseProduct} from './products.ts'
+import {allPublishers, insertExchanged, insertPublisher, removePublisherRow} from './publishers.ts'
 import {LogHeads, logLeaves} from './release-log.ts'
 import {
   draftRelease,
@@ -80,6 +81,12 @@ export async function openRelationalStore(engine: Engine, now: () => number): Pr
     tokens: () => reading(() => allTokens(engine)),
     revokeToken: (id, by) => writing((work) => revokeTokenRow(work, id, by)),
 
+    publishers: () => reading(() => allPublishers(engine)),
+    addPublisher: (publisher, by) => writing((work) => insertPublisher(work, publisher, by)),
+    removePublisher: (id, by) => writing((work) => removePublisherRow(work, id, by)),
+    addExchanged: (seen, token, details) =>
+      writing((work) => insertExchanged(work, seen, token, details)),
+
     addUpload: (upload, limit) => writing((work) => insertUpload(work, upload, limit)),
     upload: (id) => reading(() => findUpload(engine, id)),
     removeUpload: (id) =>
@@ -101,6 +108,7 @@ export async function openRelationalStore(engine: Engine, now: () => number): Pr
     liveBlobs: () => liveDigests(engine),
     unlessLive: (sha256, remove) => writing((work) => removeUnlessLive(work, sha256, remove)),
 
+    latestTime: (time) => writing((work) => raiseClock(work, time)),
     setting: (name) => reading(() => findSetting(engine, name)),
     setSetting: (name, value) => writing((work) => putSetting(work, name, value)),
     claimSetting: (name, value) => writing((work) => claimSetting(work, name, value)),
@@ -141,4 +149,15 @@ async function touchSchema({trx}: Work): Promise<void> {
     .set((row) => ({value: row.ref('value')}))
     .where('name', '=', 'schema')
     .execute()
+}
+
+async function raiseClock({trx}: Work, time: number): Promise<number> {
+  await trx
+    .updateTable('counters')
+    .set({value: time})
+    .where('name', '=', 'clock')
+    .where('value', '<', time)
+    .execute()
+  const query = trx.selectFrom('counters').select('value').where('name', '=', 'clock')
+  return (await query.executeTakeFirstOrThrow()).value
 }

@@ -87,6 +87,22 @@ export type PanelStore = {
   tokens(): Promise<readonly StoredToken[]>
   revokeToken(id: string, by: Actor): Promise<void>
 
+  // pipelines that show the identity of their run
+  publishers(): Promise<readonly Publisher[]>
+  /** Refuses with product_unknown. */
+  addPublisher(publisher: Publisher, by: Actor): Promise<void>
+  /** Its tokens end with it; again is no change. Refuses with publisher_unknown. */
+  removePublisher(id: string, by: Actor): Promise<void>
+  /**
+   * Adds the token that a run gets for its identity, once for each identity.
+   * Refuses with oidc_token_replayed, oidc_publisher_unknown.
+   */
+  addExchanged(
+    seen: {readonly id: string; readonly expires: number},
+    token: StoredToken,
+    details: NonNullable<AuditEvent['details']>,
+  ): Promise<void>
+
   // uploads
   /** Refuses with upload_quota when its owner would have more under way than `limit`. */
   addUpload(upload: StoredUpload, limit?: UploadLimit): Promise<void>
@@ -113,6 +129,8 @@ export type PanelStore = {
    */
   unlessLive(sha256: string, remove: () => Promise<void>): Promise<boolean>
 
+  /** The latest of this time and all that any instance ever gave, in seconds since the epoch. */
+  latestTime(now: number): Promise<number>
   /** Small values of the panel itself (schema version, keys' public halves). */
   setting(name: string): Promise<string | undefined>
   setSetting(name: string, value: string): Promise<void>
@@ -243,6 +261,27 @@ export type StoredToken = {
   readonly products?: readonly string[]
   readonly expires: number
   readonly revoked: boolean
+  readonly created: number
+  /** The publisher whose run got it for its identity; such a run is the same person every time. */
+  readonly publisher?: string
+}
+
+/** Whose runs may publish a product without a token of the panel. */
+export type Publisher = {
+  readonly id: string
+  readonly product: string
+  /** Who vouches for the runs, such as https://token.actions.githubusercontent.com. */
+  readonly issuer: string
+  /** Numbers, as text: names of repositories and owners can pass to somebody else. */
+  readonly repositoryId: string
+  readonly ownerId: string
+  /** Path of the workflow file in the repository. */
+  readonly workflow: string
+  /** refs/heads/… or refs/tags/…; a `*` at the end stands for any rest. */
+  readonly refs: readonly string[]
+  readonly environment?: string
+  readonly verbs: readonly VerbName[]
+  readonly removed: boolean
   readonly created: number
 }
 

@@ -12,12 +12,15 @@ export type Tables = {
   log_leaves: {product: string; position: number; text: string}
   licenses: LicenseRow
   tokens: TokenRow
+  publishers: PublisherRow
+  /** Identity tokens that were exchanged, until they would have expired anyway. */
+  identities_seen: {id: string; expires: number}
   uploads: UploadRow
   reports: ReportRow
   audit: AuditTableRow
 }
 
-export type CounterName = 'audit' | 'blobs' | 'license_epoch'
+export type CounterName = 'audit' | 'blobs' | 'clock' | 'license_epoch'
 
 export type ProductRow = {
   name: string
@@ -82,6 +85,16 @@ export type TokenRow = {
   products: string | null
   expires: number
   revoked: number
+  created: number
+  publisher: string | null
+}
+
+export type PublisherRow = {
+  id: string
+  product: string
+  rule: string
+  verbs: string
+  removed: number
   created: number
 }
 

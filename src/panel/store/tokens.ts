@@ -1,10 +1,15 @@
 import {RelError} from '../../system/error.ts'
 import {appendAudit} from './audit.ts'
-import type {Actor, StoredToken, VerbName} from './store.ts'
+import type {Actor, AuditEvent, StoredToken, VerbName} from './store.ts'
 import type {Engine, TokenRow, Work} from './tables.ts'
 
 /** Refuses with token_conflict when its id or digest is taken. */
-export async function insertToken(work: Work, token: StoredToken, by: Actor): Promise<void> {
+export async function insertToken(
+  work: Work,
+  token: StoredToken,
+  by: Actor,
+  more: NonNullable<AuditEvent['details']> = {},
+): Promise<void> {
   const added = await work.trx
     .insertInto('tokens')
     .values(rowOf(token))
@@ -12,7 +17,8 @@ export async function insertToken(work: Work, token: StoredToken, by: Actor): Pr
     .returning('id')
     .executeTakeFirst()
   if (added === undefined) throw new RelError('token_conflict', `token ${token.id} exists`)
-  const details = {name: token.name, verbs: token.verbs.join(' '), expires: token.expires}
+  const terms = {name: token.name, verbs: token.verbs.join(' '), expires: token.expires}
+  const details = {...more, ...terms}
   await appendAudit(work, {event: 'token.added', subject: token.id, details}, by)
 }
 
@@ -41,15 +47,17 @@ function rowOf(token: StoredToken): TokenRow {
     ...token,
     verbs: JSON.stringify(token.verbs),
     products: token.products === undefined ? null : JSON.stringify(token.products),
+    publisher: token.publisher ?? null,
     revoked: token.revoked ? 1 : 0,
   }
 }
 
-function tokenOf({products, ...row}: TokenRow): StoredToken {
+function tokenOf({products, publisher, ...row}: TokenRow): StoredToken {
   return {
     ...row,
     verbs: JSON.parse(row.verbs) as VerbName[],
     revoked: row.revoked === 1,
     ...(products === null ? {} : {products: JSON.parse(products) as string[]}),
+    ...(publisher === null ? {} : {publisher}),
   }
 }

@@ -99,6 +99,45 @@ export const panelCodes = {
     cause: 'A token is limited to verbs and products.',
     fix: 'Use a token with that verb for that product.',
   },
+  oidc_unavailable: {
+    exit: 'usage',
+    title: 'the panel takes no identities of runs',
+    cause:
+      'An identity token names the address it is for; a panel that was not told its own address cannot compare.',
+    fix: 'Start it with --public-url, the address that pipelines use.',
+  },
+  oidc_token_invalid: {
+    exit: 'unauthorised',
+    title: 'the identity token is not valid',
+    cause:
+      'Its form, algorithm, key, signature, issuer, audience or times are not those that count; the message names what.',
+    fix: 'Ask for a fresh one for the address of the panel; compare --public-url with --panel.',
+  },
+  oidc_token_replayed: {
+    exit: 'unauthorised',
+    title: 'the identity token was shown before',
+    cause: 'Each is taken once, so that one that was overheard is worth nothing.',
+    fix: 'Ask for a fresh one; if nobody of yours showed it, find out who did.',
+  },
+  oidc_publisher_unknown: {
+    exit: 'unauthorised',
+    title: 'no publisher of the product describes this run',
+    cause:
+      'Repository, owner, workflow, ref and environment must be those of a publisher; the details name the claims that differ.',
+    fix: 'Compare with rel panel publisher list; add one with rel panel publisher add.',
+  },
+  oidc_keys_unavailable: {
+    exit: 'temporary',
+    title: 'the keys of the issuer cannot be read',
+    cause: 'Without them nobody can say whether an identity token is genuine.',
+    fix: 'Try again; if it stays, see whether the panel reaches the issuer.',
+  },
+  publisher_unknown: {
+    exit: 'usage',
+    title: 'the panel has no such publisher',
+    cause: 'The id is not one of the list.',
+    fix: 'rel panel publisher list shows them.',
+  },
   form_stale: {
     exit: 'unauthorised',
     title: 'the form is not one of this session',
@@ -109,7 +148,8 @@ export const panelCodes = {
   same_person: {
     exit: 'gate',
     title: 'the release was drafted with the same token',
-    cause: 'This panel demands that one token drafts a release and another publishes it.',
+    cause:
+      'This panel demands that one token drafts a release and another publishes it; all runs of a publisher count as one.',
     fix: 'Have somebody else publish it.',
   },
   product_unknown: {

@@ -2,6 +2,12 @@ import type {CodeTable} from './code.ts'
 
 /** Codes of publishing to a panel and to GitHub Releases (docs/guides/publish.md). */
 export const publishCodes = {
+  oidc_request_failed: {
+    exit: 'temporary',
+    title: 'there is no identity for this run',
+    cause: 'GitHub Actions, or the panel, answered the request for one with something else.',
+    fix: 'See whether the job has permissions: id-token: write; try again.',
+  },
   publish_name_refused: {
     exit: 'usage',
     title: 'a file cannot be published under its name',

@@ -590,6 +590,92 @@ function otherCases(check: Check): void {
     }
   })
 
+  check('an identity is exchanged once, and never for a rule that was removed', async (tested) => {
+    const {store, openAnother} = tested
+    const rule = {
+      id: 'p1',
+      product: 'edge-agent',
+      issuer: 'https://issuer.example',
+      repositoryId: '1',
+      ownerId: '2',
+      workflow: '.github/workflows/release.yml',
+      refs: ['refs/tags/v*'],
+      verbs: ['publish'],
+      removed: false,
+      created: 5,
+    } as const
+    await rejectsCode(() => store.addPublisher(rule, by), 'product_unknown')
+    await store.addProduct('edge-agent', by)
+    await store.addPublisher(rule, by)
+    assert.equal(await store.publishers(), [rule])
+    const other = await openAnother()
+    try {
+      const base = {verbs: ['publish'], revoked: false, created: 5, publisher: 'p1'} as const
+      const results = await Promise.allSettled(
+        ['t1', 't2', 't3', 't4'].map((id, at) => {
+          const token = {...base, id, name: id, sha256: sha256Hex(id), expires: 2 ** 40}
+          const to = at % 2 === 0 ? store : other
+          return to.addExchanged({id: 'seen', expires: 2 ** 40}, token, {run_id: id})
+        }),
+      )
+      assert.is(results.filter(({status}) => status === 'fulfilled').length, 1)
+      const [token, ...more] = await store.tokens()
+      assert.equal([more, token?.publisher, token?.revoked], [[], 'p1', false])
+      await other.removePublisher('p1', by)
+      await other.removePublisher('p1', by)
+      assert.is((await store.tokens())[0]?.revoked, true)
+      const late = {...base, id: 't5', name: 't5', sha256: sha256Hex('t5'), expires: 2 ** 40}
+      const seen = {id: 'seen later', expires: 2 ** 40}
+      await rejectsCode(() => store.addExchanged(seen, late, {}), 'oidc_publisher_unknown')
+    } finally {
+      await other.close()
+    }
+  })
+
+  check('the latest time of all instances never falls', async ({store, openAnother}) => {
+    const other = await openAnother()
+    try {
+      assert.is(await store.latestTime(100), 100)
+      assert.is(await other.latestTime(50), 100)
+      assert.is(await other.latestTime(101), 101)
+      assert.is(await store.latestTime(100), 101)
+    } finally {
+      await other.close()
+    }
+  })
+
+  check(
+    'the tables of the first version are brought up to date, with what is in them',
+    async (tested) => {
+      const {store, raw, openAnother} = tested
+      const token = {
+        id: 't',
+        name: 'ci',
+        sha256: sha256Hex('t'),
+        verbs: ['publish'],
+        expires: 9,
+      } as const
+      await store.addToken({...token, revoked: false, created: 1}, by)
+      await publishOne(store, draftOf('1.4.2'))
+      for (const sql of [
+        'drop table publishers',
+        'drop table identities_seen',
+        'alter table tokens drop column publisher',
+        "delete from counters where name = 'clock'",
+        "update settings set value = '1' where name = 'schema'",
+      ])
+        await raw(sql)
+      const again = await openAnother()
+      try {
+        assert.equal(await again.tokens(), [{...token, revoked: false, created: 1}])
+        assert.equal([await again.publishers(), await again.latestTime(7)], [[], 7])
+        assert.is((await again.release('edge-agent', '1.4.2'))?.state, 'published')
+      } finally {
+        await again.close()
+      }
+    },
+  )
+
   check('settings and reports', async ({store}) => {
     assert.is(await store.setting('panel'), undefined)
     await store.setSetting('panel', 'a')

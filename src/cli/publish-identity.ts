@@ -1,0 +1,66 @@
+import {askPanel, jsonOf} from '../release/publish/panel-api.ts'
+import {RelError} from '../system/error.ts'
+import type {Http} from '../system/http.ts'
+import {checkServiceUrl} from '../trust/sigstore/service-url.ts'
+import type {PanelFlagValues} from './license-flags.ts'
+import {isToken, panelToken} from './panel-client.ts'
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+const MAX_ANSWER = 64 * 1024
+
+/**
+ * What a panel is asked with: the token of --token-file or REL_PANEL_TOKEN; without one, in a job of
+ * GitHub Actions that may, the token that the panel gives for the identity of the run.
+ * Refuses with token_missing, oidc_request_failed, and as the panel does.
+ */
+export async function publisherAuthorization(
+  http: Http,
+  flags: PanelFlagValues,
+  env: Environment,
+  {url, product}: {readonly url: string; readonly product: string},
+): Promise<string> {
+  const request = identityRequest(env)
+  const isGiven = flags['token-file'] !== undefined || (env.REL_PANEL_TOKEN ?? '').trim() !== ''
+  if (isGiven || request === undefined) return `Bearer ${panelToken(flags, env)}`
+  // the audience is the address that was given, never one that an answer names: a panel that asks
+  // for the audience of another could use the identity there
+  const identity = await identityToken(http, request, url)
+  const body = Buffer.from(JSON.stringify({product, token: identity}))
+  const headers = {'content-type': 'application/json'}
+  const access = {http, url, authorization: ''}
+  const answer = await askPanel(access, {method: 'POST', path: '/v1/oidc/exchange', headers, body})
+  const {token} = jsonOf(answer.body)
+  if (typeof token === 'string' && isToken(token)) return `Bearer ${token}`
+  throw new RelError('oidc_request_failed', 'the panel answered the identity with no token')
+}
+
+type IdentityRequest = {readonly url: string; readonly token: string}
+
+/** Present in jobs with `permissions: id-token: write`. */
+function identityRequest({
+  ACTIONS_ID_TOKEN_REQUEST_URL: url,
+  ACTIONS_ID_TOKEN_REQUEST_TOKEN: token,
+}: Environment): IdentityRequest | undefined {
+  return url && token ? {url, token} : undefined
+}
+
+async function identityToken(
+  http: Http,
+  {url, token}: IdentityRequest,
+  audience: string,
+): Promise<string> {
+  const address = new URL(checkServiceUrl(url, 'ACTIONS_ID_TOKEN_REQUEST_URL'))
+  address.searchParams.set('audience', audience)
+  const {status, body} = await http.send({
+    url: address.href,
+    authorization: `Bearer ${token}`,
+    headers: {accept: 'application/json'},
+    maxBytes: MAX_ANSWER,
+    redirects: 'return',
+    isKept: false,
+  })
+  const {value} = status === 200 ? jsonOf(body) : {}
+  if (typeof value === 'string' && /^[A-Za-z0-9_.-]{1,8192}$/.test(value)) return value
+  throw new RelError('oidc_request_failed', `GitHub Actions answered ${status} and no identity`)
+}
