@@ -16,6 +16,7 @@ const external = [
   'aws4fetch',
   'execa',
   'fastify',
+  'jose',
   'kysely',
   'listr2',
   'pg',
