@@ -1,4 +1,5 @@
 import {parseRelease} from '../release/release-manifest.ts'
+import type {ErrorCode} from '../system/codes.ts'
 import {RelError} from '../system/error.ts'
 import {apply} from './apply.ts'
 import {checkClock} from './clock-mark.ts'
@@ -125,26 +126,67 @@ export function checkFound({answer: {offer}, closed, running}: Found): Offer {
   throw new RelError(first.code, first.message, {details})
 }
 
+type StageOffer = Pick<StageOptions, 'isRetry' | 'isUnattended' | 'grant'>
+
 /**
- * Fetches an offer and stages it; what was fetched is removed. Refuses as Offer.fetch and stage do.
+ * Fetches an offer and stages it, by a delta from what runs where there is one, else the whole; what
+ * was fetched is removed. Refuses as Offer.fetch and stage do.
  */
 export async function stageOffer(
   device: Device,
   offer: Offer,
-  options: Pick<StageOptions, 'isRetry' | 'isUnattended' | 'grant'>,
+  options: StageOffer,
   onProgress?: OnProgress,
 ): Promise<Records> {
   checkNotDegraded(recordsOf(device).record.state, options.isUnattended)
-  const {version, channel} = offer
-  const expect = {version, ...(channel === undefined ? {} : {channel})}
+  const byDelta = await stageDelta(device, offer, options, onProgress)
+  if (byDelta !== undefined) return byDelta
   const path = await offer.fetch(onProgress)
   try {
-    return await stage(device, await placeOf(device, offer, path), {...options, expect})
+    return await stage(device, await placeOf(device, offer, path), promised(offer, options))
   } catch (error) {
     rememberRefused(device, offer, error)
     throw error
   } finally {
     dropDownload(device.root, path)
+  }
+}
+
+function promised({version, channel}: Offer, options: StageOffer): StageOptions {
+  return {...options, expect: {version, ...(channel === undefined ? {} : {channel})}}
+}
+
+/** What the whole may mend. */
+const ofDelta: readonly ErrorCode[] = [
+  'upgrade_checksum_mismatch',
+  'upgrade_delta_failed',
+  'upgrade_download_failed',
+  'upgrade_size_exceeded',
+]
+
+/** Undefined where there is no delta for this node, or it came to nothing. */
+async function stageDelta(
+  device: Device,
+  offer: Offer,
+  options: StageOffer,
+  onProgress: OnProgress | undefined,
+): Promise<Records | undefined> {
+  const {version} = recordsOf(device).record.running
+  const delta = offer.deltas.find(({from}) => from === version)
+  const isTree = device.config.profile.kind === 'tree'
+  if (delta === undefined || !isTree || delta.size >= (offer.size ?? 0)) return undefined
+  const {mayTakeDelta} = await import('./delta-tries.ts')
+  if (!mayTakeDelta(device, offer.version)) return undefined
+  const {deltaPlace} = await import('./place-delta.ts')
+  let path: string | undefined
+  try {
+    path = await delta.fetch(onProgress)
+    return await stage(device, deltaPlace(path), promised(offer, options))
+  } catch (error) {
+    if (!(error instanceof RelError) || !ofDelta.includes(error.code)) throw error
+    return undefined
+  } finally {
+    if (path !== undefined) dropDownload(device.root, path)
   }
 }
 
