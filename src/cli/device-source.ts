@@ -1,3 +1,4 @@
+import {availability} from '../device/candidate.ts'
 import type {Device} from '../device/device.ts'
 import {recordsOf, tell, whileLocked} from '../device/device.ts'
 import {openSource} from '../device/open-source.ts'
@@ -39,6 +40,7 @@ function foundJson(device: Device, {answer, running, closed, isStaged}: Found): 
   const {offer, staleSince, pollAfterSecs} = answer
   return {
     running,
+    ...availability(running, offer?.version),
     ...(offer === undefined
       ? {}
       : {

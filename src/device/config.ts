@@ -132,6 +132,8 @@ export function parseConfig(bytes: Uint8Array): DeviceConfig {
   const identity = identityModes.find((it) => it === top.identity)
   if (top.identity !== undefined && identity === undefined)
     throw invalid(`identity is none of ${identityModes.join(', ')}`)
+  if (identity !== undefined && top.binary !== undefined)
+    throw invalid('identity is for bundles: one program keeps no Sigstore bundle beside it')
   const restart = top.restart === undefined ? {} : {restart: wordsOf(top.restart, 'restart')}
   const stopped = top.stopped === undefined ? {} : {stopped: wordsOf(top.stopped, 'stopped')}
   return {

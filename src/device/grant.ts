@@ -57,7 +57,7 @@ export type GrantProblem =
   | 'grant_wrong_version'
 
 /** The refusal of a grant. */
-export function grantError(problem: GrantProblem | string, message: string, cause?: unknown) {
+function grantError(problem: GrantProblem | string, message: string, cause?: unknown) {
   return new RelError('upgrade_grant_invalid', message, {cause, details: {cause_code: problem}})
 }
 

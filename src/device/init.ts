@@ -1,10 +1,9 @@
 import {lstatSync, mkdirSync, statfsSync} from 'node:fs'
-import {join} from 'node:path'
+import {dirname, join} from 'node:path'
 import {RelError} from '../system/error.ts'
 import {fileError, readFileLimited, statIfThere} from '../system/files.ts'
 import {loadAnchor} from '../trust/anchor-store.ts'
 import {anchorText} from '../trust/anchor-write.ts'
-import {anchorTrust} from '../trust/trust-source.ts'
 import {type DeviceConfig, MAX_CONFIG_BYTES, parseConfig} from './config.ts'
 import type {Device} from './device.ts'
 import {replaceFile} from './durable-fs.ts'
@@ -13,7 +12,7 @@ import {paths, writeRecord, writing} from './layout.ts'
 import {checkFirstStart, firstStart} from './profile.ts'
 import {floorText, type Slot} from './record.ts'
 import {localPlace} from './stage.ts'
-import {type Signed, slotOf, upgradeError} from './verify-installed.ts'
+import {policyWith, type Signed, slotOf, upgradeError} from './verify-installed.ts'
 
 /**
  * Makes the folder of a node, which may not exist yet. Refuses with file_exists where there is a
@@ -76,11 +75,9 @@ async function verifyFirst(
     const {checkFolder} = await import('./place-binary.ts')
     return checkFolder(config, file, source, now)
   }
-  const {product, target} = config
-  const expect = {product, ...(target === undefined ? {} : {target})}
   const {verifyBundle} = await import('../bundle/verify.ts')
-  const {legacy} = file.anchor
-  return verifyBundle(source, {trust: anchorTrust(file, 'manifest'), expect, now, legacy})
+  const trustedRoot = join(dirname(anchorPath), paths.trustedRoot)
+  return verifyBundle(source, policyWith(file, config, trustedRoot, now))
 }
 
 /** What makes a folder a node besides its version. */
@@ -104,16 +101,29 @@ export async function install(
 }
 
 /** The folders, the trust anchor and the configuration of a node. */
-export function writeNodeFiles({root, world}: Device, {configText, anchorPath}: NodeFiles): void {
+export function writeNodeFiles(device: Device, {configText, anchorPath}: NodeFiles): void {
+  const {root, config, world} = device
   const {anchor, signatures} = loadAnchor(anchorPath)
+  const trustedRoot = config.identity === undefined ? undefined : trustedRootBeside(anchorPath)
   writing(() => {
     for (const path of [paths.private, paths.versions])
       if (lstatSync(join(root, path), {throwIfNoEntry: false}) === undefined)
         world.fs.run({op: 'mkdir', path})
     replaceFile(world.fs, paths.anchor, anchorText({anchor, signatures}))
     replaceFile(world.fs, paths.config, configText)
+    if (trustedRoot !== undefined) replaceFile(world.fs, paths.trustedRoot, trustedRoot)
   })
 }
+
+/** Sigstore's trusted root of a site that has its own; the public one is a part of rel. */
+function trustedRootBeside(anchorPath: string): string | undefined {
+  const path = join(dirname(anchorPath), paths.trustedRoot)
+  if (statIfThere(path) === undefined) return undefined
+  return readFileLimited(path, MAX_TRUSTED_ROOT_BYTES).toString('utf8')
+}
+
+/** As parseTrustedRoot reads at most. */
+const MAX_TRUSTED_ROOT_BYTES = 1024 * 1024
 
 /** The floor, then the record that makes the folder a node. */
 export function writeFirstRecord({world}: Device, slot: Slot, previous?: Slot): void {

@@ -9,5 +9,7 @@ export async function openSource(device: Device): Promise<Source> {
     throw new RelError('upgrade_source_missing', 'device.json names no source')
   if (source.kind === 'panel')
     return (await import('./panel-source.ts')).panelSource(device, source)
-  throw new RelError('upgrade_source_missing', `a ${source.kind} is no source yet`)
+  if (source.kind === 'github')
+    return (await import('./github-source.ts')).githubSource(device, source)
+  return (await import('./directory-source.ts')).directorySource(device, source)
 }

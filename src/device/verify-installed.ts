@@ -39,10 +39,19 @@ export function anchorOf(root: string): AnchorFile {
 
 /** Whom this node trusts, for its product and target, at a time. Refuses as anchorOf does. */
 export function policyOf(root: string, config: DeviceConfig, now: number): VerifyPolicy {
-  const file = anchorOf(root)
+  return policyWith(anchorOf(root), config, join(root, paths.trustedRoot), now)
+}
+
+/** policyOf for an anchor that is no node's yet. */
+export function policyWith(
+  file: AnchorFile,
+  config: Pick<DeviceConfig, 'product' | 'target' | 'identity'>,
+  trustedRootPath: string,
+  now: number,
+): VerifyPolicy {
   const {product, target} = config
   const {allowedSigners, legacy} = file.anchor
-  const identity = identityOf(config.identity, allowedSigners, join(root, paths.trustedRoot), now)
+  const identity = identityOf(config.identity, allowedSigners, trustedRootPath, now)
   return {
     trust: anchorTrust(file, 'manifest'),
     expect: {product, ...(target === undefined ? {} : {target})},

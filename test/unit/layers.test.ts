@@ -49,6 +49,7 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'device',
     'download',
     'durable-fs',
+    'directory-source',
     'grant-memory',
     'guard',
     'health',
