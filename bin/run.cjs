@@ -71,17 +71,25 @@ function privateCache() {
   }
 }
 
-/**
- * The cache of one command and Node.js. A word that is no command makes no file: only a run that
- * ended with 0 is kept.
- */
-function cacheFile(folder) {
-  const words = process.argv.slice(2)
+/** The first word, `help` when that is what is asked for; undefined for what can be no name. */
+function wantedName(words) {
   const word = words.find((given) => given[0] !== '-')
   const asksHelp = word === undefined || words.some((given) => given === '--help' || given === '-h')
   const name = asksHelp ? 'help' : word
-  if (!/^[a-z]{1,16}$/.test(name)) return undefined
-  return path.join(folder, `${process.version}-${process.arch}-${name}`)
+  return /^[a-z]{1,16}$/.test(name) ? name : undefined
+}
+
+/**
+ * The cache of one command and Node.js. The second line of a topic's program lists its commands, so
+ * that no other word makes a file.
+ */
+function cacheFile(folder, name, text) {
+  const [, listed = ''] = /^.*\n\/\/ (.*)\n/.exec(text.slice(0, 1000)) || []
+  const words = process.argv.slice(2).filter((word) => word[0] !== '-')
+  const rest = words.slice(1, 3).join(' ')
+  const command = listed.split(',').find((one) => one === rest || rest.indexOf(`${one} `) === 0)
+  const suffix = command ? `-${command.replace(' ', '-')}` : ''
+  return path.join(folder, `${process.version}-${process.arch}-${name}${suffix}`)
 }
 
 /** What a cache must have been made of, 128 bytes: V8 itself compares no more than the length. */
@@ -91,22 +99,17 @@ function sourceStamp(program, source) {
 }
 
 /**
- * FNV-1a over 32-bit words: V8 compares no checksum of its own, and damaged bytecode crashes it.
- * Against damage, not attackers, whom isPrivate() keeps out; node:crypto would take longer to load.
+ * The bytecode of a cache: it stands there twice, since V8 compares no checksum and damaged bytecode
+ * crashes it. Against damage, not attackers, whom isPrivate() keeps out; comparing takes a tenth of
+ * a millisecond, a checksum in JavaScript or loading node:crypto for one takes several.
  */
-function checksum(data) {
-  const words = new Uint32Array(data.buffer, data.byteOffset, data.length >>> 2)
-  let sum = 0x811c9dc5 ^ data.length
-  for (let at = 0; at < words.length; at++) sum = Math.imul(sum ^ words[at], 0x01000193)
-  return Buffer.from((sum >>> 0).toString(16).padStart(8, '0'))
-}
-
 function readCache(file, stamp) {
   try {
     const found = fs.readFileSync(file)
-    if (!found.subarray(0, 128).equals(stamp)) return undefined
-    const data = found.subarray(136)
-    return found.subarray(128, 136).equals(checksum(data)) ? data : undefined
+    const middle = 128 + (found.length - 128) / 2
+    const data = found.subarray(128, middle)
+    const isWhole = found.subarray(0, 128).equals(stamp) && data.equals(found.subarray(middle))
+    return isWhole ? data : undefined
   } catch {
     return undefined
   }
@@ -129,32 +132,56 @@ function writeCache(file, pieces) {
 }
 
 /**
- * The exports of the built program. Node's compile cache holds a module as it is before it runs,
- * so that every function is compiled again in every run; this one is made after the run.
+ * The start() of a built program, undefined when its file is not there, and keep(), which has its
+ * bytecode stored when the run ends with 0. Node's compile cache holds a module as it is before it
+ * runs, so that every function is compiled again in every run; this one is made after the run.
  */
-function loadProgram(program, folder) {
+function loadProgram(program, folder, name) {
+  const text = readProgram(program)
+  if (text === undefined) return
   const vm = require('node:vm')
-  const text = fs.readFileSync(program, 'latin1') // scripts/build.ts writes nothing but ASCII
   const parameters = 'exports, require, module, __filename, __dirname, importModule'
   const source = `(function (${parameters}) {${text}\n})`
-  const file = folder && cacheFile(folder)
+  const file = folder && name && cacheFile(folder, name, text)
   const stamp = file && sourceStamp(program, text)
   const script = new vm.Script(source, {
     filename: program,
     cachedData: file && readCache(file, stamp),
   })
-  if (file && script.cachedDataRejected !== false)
+  const keep = () => {
+    if (!file || script.cachedDataRejected === false) return
     process.on('exit', (code) => {
       if (code !== 0) return
       const data = script.createCachedData()
-      writeCache(file, [stamp, checksum(data), data])
+      writeCache(file, [stamp, data, data])
     })
+  }
   const module = {exports: {}}
   const requireThere = require('node:module').createRequire(program)
-  const importModule = (name) => import(name) // a vm.Script has none of its own
+  const importModule = (specifier) => import(specifier) // a vm.Script has none of its own
   const run = script.runInThisContext()
   run(module.exports, requireThere, module, program, path.dirname(program), importModule)
-  return module.exports
+  return {start: module.exports.start, keep}
+}
+
+/** scripts/build.ts writes nothing but ASCII. */
+function readProgram(program) {
+  try {
+    return fs.readFileSync(program, 'latin1')
+  } catch {
+    return undefined
+  }
+}
+
+/** Runs the command: by the program of its topic when its words are plain, else by the whole one. */
+async function runProgram(whole, folder) {
+  const name = wantedName(process.argv.slice(2))
+  const topic = name && path.join(path.dirname(whole), 'topics', `${name}.cjs`)
+  const small = topic && loadProgram(topic, folder, name)
+  if (small && (await small.start(root))) return small.keep()
+  const program = loadProgram(whole, folder, small ? `${name}-whole` : name)
+  program.keep()
+  program.start(root)
 }
 
 /** Newest change of a file or folder below `folder`: a removed file changes its folder. */
@@ -202,7 +229,7 @@ function start() {
   const folder = privateCache()
   if (!runsBuild(program)) return runSources(folder)
   if (!fs.existsSync(program)) return refuseBrokenPackage(program)
-  loadProgram(program, folder).start(root)
+  runProgram(program, folder)
 }
 
 start()

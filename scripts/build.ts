@@ -41,27 +41,51 @@ const oclifFiles = {
 /** What esbuild leaves of `import.meta.url` in CommonJS is nothing. */
 const banner = "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;"
 
+/** Bundled each into a file of its own, which is loaded when it is first imported. */
+const apart = ['@octokit/rest', 'openpgp']
+
 /**
  * Builds the program of the published package: one CommonJS file whose modules are evaluated when
- * first used, and one file per worker (docs/decisions/start-up.md).
+ * first used, a small one per topic for plain command lines, and one file per worker
+ * (docs/decisions/start-up.md).
  */
 export async function buildProgram(outdir: string): Promise<void> {
   rmSync(outdir, {recursive: true, force: true})
   mkdirSync(outdir, {recursive: true})
   const manifest = portable(await sourceManifest(root))
   writeFileSync(join(outdir, 'manifest.json'), JSON.stringify(manifest))
-  const {metafile} = await build({
-    stdin: {contents: entry(), resolveDir: root, sourcefile: 'entry.ts', loader: 'ts'},
-    outfile: join(outdir, 'rel.cjs'),
-    metafile: true,
-    ...options,
-  })
+  const inputs = await buildFile(join(outdir, 'rel.cjs'), wholeEntry(), wholePlugins)
   stampProgram(join(outdir, 'rel.cjs'))
+  for (const topic of topics()) await buildTopic(join(outdir, 'topics', `${topic}.cjs`), topic)
+  for (const name of apart)
+    inputs.push(...(await buildFile(join(outdir, apartFile(name)), `export * from '${name}'`, [])))
   for (const worker of workerFiles()) {
     const outfile = join(outdir, basename(worker).replace(/\.ts$/, '.cjs'))
-    await build({entryPoints: [join(root, 'src', worker)], outfile, ...options})
+    await build({...options, entryPoints: [join(root, 'src', worker)], outfile})
   }
-  writeFileSync(join(outdir, 'LICENSES.txt'), licenses(Object.keys(metafile.inputs)))
+  writeFileSync(join(outdir, 'LICENSES.txt'), licenses(inputs))
+}
+
+async function buildTopic(outfile: string, topic: string): Promise<void> {
+  const own = commandFiles(join(root, 'src', 'commands')).filter((file) => topicOf(file) === topic)
+  await buildFile(outfile, topicEntry(own), topicPlugins)
+  const names = own.map((file) => commandId(file).split(':').slice(1).join(' '))
+  stampProgram(
+    outfile,
+    names.filter((name) => name !== ''),
+  )
+}
+
+/** Builds one file from the text of its entry; returns the paths of what it was made of. */
+async function buildFile(outfile: string, contents: string, plugins: Plugin[]): Promise<string[]> {
+  const {metafile} = await build({
+    ...options,
+    stdin: {contents, resolveDir: root, sourcefile: 'entry.ts', loader: 'ts'},
+    outfile,
+    metafile: true,
+    plugins,
+  })
+  return Object.keys(metafile.inputs)
 }
 
 /**
@@ -69,13 +93,14 @@ export async function buildProgram(outdir: string): Promise<void> {
  * expressions), importing through its function, and with its digest first, by which a cache of its
  * bytecode knows it.
  */
-function stampProgram(path: string): void {
+function stampProgram(path: string, names: readonly string[] = []): void {
   const text = readFileSync(path, 'utf8')
     .replace(/(?<=\bawait )import\(/g, 'importModule(')
     .replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
   const left = /\bimport\((?!\)).{0,40}/.exec(text) // `import()` alone is in a message
   if (left !== null) throw new Error(`an import that bin/run.cjs cannot serve: ${left[0]}`)
-  writeFileSync(path, `//${sha256Hex(text)}\n${text}`)
+  const header = names.length === 0 ? '' : `// ${names.join(',')}\n`
+  writeFileSync(path, `//${sha256Hex(text)}\n${header}${text}`)
 }
 
 const options = {
@@ -89,21 +114,45 @@ const options = {
   define: {'import.meta.url': 'importMetaUrl'},
   banner: {js: banner},
   external,
-  plugins: [lazyOclif(), oclifParts(), withStandIns(), workerUrls()],
+  // relative to the checkout, so that it may be built from anywhere
+  absWorkingDir: root,
 } as const satisfies Parameters<typeof build>[0]
 
-/** The program's entry: the table of commands, each a module that is evaluated when it is run. */
-function entry(): string {
-  const files = commandFiles(join(root, 'src', 'commands'))
+const wholePlugins = [
+  lazyOclif(),
+  oclifParts(),
+  withStandIns(),
+  workerUrls('./'),
+  loadedApart('./'),
+]
+const topicPlugins = [plainOclif(), workerUrls('../'), loadedApart('../'), lookedUp()]
+
+/** The first words of all commands. */
+function topics(): string[] {
+  return [...new Set(commandFiles(join(root, 'src', 'commands')).map(topicOf))]
+}
+
+function topicOf(file: string): string {
+  return commandId(file).split(':', 1)[0] as string
+}
+
+/** The table of the commands of these files, each a module that is evaluated when it is run. */
+function loadersOf(files: readonly string[]): string {
   const loaders = files.map((file) => {
     return `${JSON.stringify(commandId(file))}: () => import('./src/commands/${file}')`
   })
+  return `{${loaders.join(',\n')}}`
+}
+
+/** The entry of the program with every command. */
+function wholeEntry(): string {
+  const files = commandFiles(join(root, 'src', 'commands'))
   return `
     import {readFileSync} from 'node:fs'
     import {join} from 'node:path'
     import {main} from './src/cli/main.ts'
     import facts from './package.json'
-    const loaders = {${loaders.join(',\n')}}
+    const loaders = ${loadersOf(files)}
     export function start(root, path) {
       main(process.argv.slice(2), {
         root,
@@ -116,6 +165,35 @@ function entry(): string {
         },
         manifest: async () => JSON.parse(readFileSync(join(__dirname, 'manifest.json'), 'utf8')),
       }, path)
+    }`
+}
+
+/**
+ * The entry of a program with the commands of one topic and without oclif. Its start() resolves to
+ * false, with nothing done, when the words are not plain ones for these commands.
+ */
+function topicEntry(own: readonly string[]): string {
+  const files = commandFiles(join(root, 'src', 'commands'))
+  const {name, version} = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+    name: string
+    version: string
+  }
+  return `
+    import {plainParse} from './scripts/plain/parse.ts'
+    import {readRequest} from './src/cli/argv.ts'
+    import {main} from './src/cli/main.ts'
+    const ids = new Set(${JSON.stringify(files.map(commandId))})
+    const loaders = ${loadersOf(own)}
+    export async function start(root) {
+      const request = readRequest(process.argv.slice(2), ids)
+      const loader = request.ask === 'command' ? loaders[request.id] : undefined
+      if (loader === undefined) return false
+      const command = (await loader()).default
+      command.id = request.id
+      if (plainParse(command, request.argv, process.env) === undefined) return false
+      const facts = ${JSON.stringify({name, version, oclif: {}})}
+      main(process.argv.slice(2), {root, facts, ids, load: async () => command})
+      return true
     }`
 }
 
@@ -203,16 +281,82 @@ function withStandIns(): Plugin {
   }
 }
 
-/** `new URL('./x-worker.ts', import.meta.url)` finds the worker's built file beside the program. */
-function workerUrls(): Plugin {
+/** Puts scripts/plain/oclif.ts in the place of oclif, and nothing in that of help, which needs oclif. */
+function plainOclif(): Plugin {
+  return {
+    name: 'plain-oclif',
+    setup(builder) {
+      builder.onResolve({filter: /^@oclif\/core$/}, () => ({
+        path: join(root, 'scripts/plain/oclif.ts'),
+      }))
+      builder.onLoad({filter: /[\\/]src[\\/]cli[\\/]help\.ts$/}, () => ({
+        contents: 'export const checkHelpWords = undefined, helpText = undefined',
+      }))
+    },
+  }
+}
+
+/** Parts of Node.js that take milliseconds to load, and that many commands import and few use. */
+const rarelyUsed = ['node:child_process', 'node:os', 'node:zlib']
+const codesFile = join(root, 'src/system/codes.ts')
+
+/** Evaluates these, and the table of error codes, when something of theirs is first used. */
+function lookedUp(): Plugin {
+  const namespace = 'looked-up'
+  return {
+    name: namespace,
+    setup(builder) {
+      const builtin = new RegExp(`^(?:${rarelyUsed.join('|')})$`)
+      builder.onResolve({filter: builtin}, ({path, namespace: from}) => {
+        return from === namespace ? {path, external: true} : {path, namespace}
+      })
+      builder.onResolve({filter: /\/codes\.ts$/}, ({importer, namespace: from}) => {
+        return from === namespace || importer === ''
+          ? {path: codesFile}
+          : {path: codesFile, namespace}
+      })
+      builder.onLoad({filter: /.*/, namespace}, async ({path}) => {
+        const names = Object.keys(await import(path)).filter((name) => name !== 'default')
+        const value = `require(${JSON.stringify(path)})`
+        const getters = names.map((name) => `get ${name}() { return ${value}.${name} }`)
+        return {contents: `module.exports = {${getters.join(',')}}`, resolveDir: root}
+      })
+    },
+  }
+}
+
+function apartFile(name: string): string {
+  return `${name.replace(/\W+/g, '-').replace(/^-/, '')}.cjs`
+}
+
+/** Leads to the files of the packages that are loaded apart, from a program `toDist` below dist. */
+function loadedApart(toDist: string): Plugin {
+  return {
+    name: 'loaded-apart',
+    setup(builder) {
+      const filter = new RegExp(`^(?:${apart.join('|')})$`)
+      builder.onResolve({filter}, ({path}) => ({path, namespace: 'apart'}))
+      builder.onLoad({filter: /.*/, namespace: 'apart'}, ({path}) => ({
+        contents: `module.exports = require('${toDist}${apartFile(path)}')`,
+      }))
+      builder.onResolve({filter: /\.cjs$/, namespace: 'apart'}, ({path}) => ({
+        path,
+        external: true,
+      }))
+    },
+  }
+}
+
+/** `new URL('./x-worker.ts', import.meta.url)` finds the worker's built file in dist. */
+function workerUrls(toDist: string): Plugin {
   return {
     name: 'worker-urls',
     setup(builder) {
-      builder.onLoad({filter: /[\\/]src[\\/].*\.ts$/}, ({path}) => {
+      builder.onLoad({filter: /[\\/]src[\\/].*\.ts$/, namespace: 'file'}, ({path}) => {
         const source = readFileSync(path, 'utf8')
         const contents = source.replace(
           /new URL\('(?:[./\w-]*\/)?([\w-]+-worker)\.ts', import\.meta\.url\)/g,
-          "new URL('./$1.cjs', import.meta.url)",
+          `new URL('${toDist}$1.cjs', import.meta.url)`,
         )
         return {contents, loader: 'ts'}
       })

@@ -7,7 +7,7 @@ import {sha256Hex} from '../../src/system/hash.ts'
 export const checkout = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 
 /** What the program is made of; a change to any of it makes another build. */
-const sources = ['src', 'bin', 'scripts/build.ts', 'package.json']
+const sources = ['src', 'bin', 'scripts/build.ts', 'scripts/plain', 'package.json']
 
 /**
  * A folder with what the package ships (bin, dist, package.json), built from the sources as they
