@@ -35,7 +35,9 @@ const BLOCK = 1024 * 1024
  */
 export function deltaPlace(path: string): Place {
   return async (device, check) => {
-    if (device.config.deltaMaxBytes === 0) throw deltaFailed('this node takes no deltas')
+    const {deltaMaxBytes, profile} = device.config
+    if (deltaMaxBytes === 0 || profile.kind !== 'tree')
+      throw deltaFailed('this node takes no deltas')
     if (!decodesDeltas())
       throw deltaFailed(`node ${process.version} ignores the dictionary of zstd`)
     let version: string | undefined

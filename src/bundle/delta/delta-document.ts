@@ -71,12 +71,10 @@ function patchJson({fromSha256, pieces}: NonNullable<DeltaFile['patch']>): JsonO
   }
 }
 
-/** delta.json as read, nothing in it compared with anything. Refuses with upgrade_delta_failed, json_*. */
+/** delta.json as read, nothing in it compared with anything. Refuses with upgrade_delta_failed. */
 export function parseDelta(bytes: Uint8Array): DeltaDocument {
-  const {bytes: limit, depth} = deltaLimits
-  const top = parseStrictJson(bytes, {bytes: limit, depth})
   const keys = ['spec', 'kind', 'product', 'from', 'to', 'files']
-  const {spec, kind, product, from, to, files} = objectOf(top, keys, DELTA_NAME)
+  const {spec, kind, product, from, to, files} = objectOf(jsonOf(bytes), keys, DELTA_NAME)
   if (spec !== 1 || kind !== 'delta') throw deltaFailed(`${DELTA_NAME} is of another format`)
   if (!Array.isArray(files) || files.length > deltaLimits.files)
     throw deltaFailed('files is no list, or too long')
@@ -85,6 +83,15 @@ export function parseDelta(bytes: Uint8Array): DeltaDocument {
     from: endOf(from, 'from'),
     to: endOf(to, 'to'),
     files: files.map(fileOf),
+  }
+}
+
+function jsonOf(bytes: Uint8Array): JsonValue {
+  const {bytes: limit, depth} = deltaLimits
+  try {
+    return parseStrictJson(bytes, {bytes: limit, depth})
+  } catch (error) {
+    throw error instanceof RelError ? deltaFailed(error.message, error) : error
   }
 }
 

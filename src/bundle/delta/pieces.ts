@@ -14,17 +14,15 @@ const LEVEL = 12
  * when no frame comes back as those bytes (an old part that looks like a trained dictionary).
  */
 export function encodePiece(part: Buffer, old: Buffer): Buffer | undefined {
-  const frame = zstdCompressSync(part, {
-    ...dictionaryOf(old),
-    params: {
-      [zlibConstants.ZSTD_c_compressionLevel]: LEVEL,
-      [zlibConstants.ZSTD_c_checksumFlag]: 0,
-    },
-  })
+  const params = {
+    [zlibConstants.ZSTD_c_compressionLevel]: LEVEL,
+    [zlibConstants.ZSTD_c_checksumFlag]: 0,
+  }
   try {
+    const frame = zstdCompressSync(part, {...dictionaryOf(old), params})
     return decodePiece(frame, old, part.length).equals(part) ? frame : undefined
   } catch (error) {
-    if (error instanceof RelError) return undefined
+    if (error instanceof RelError || isZstdError(error)) return undefined
     throw error
   }
 }
@@ -43,12 +41,17 @@ export function decodePiece(frame: Buffer, old: Buffer, size: number): Buffer {
       params: {[zlibConstants.ZSTD_d_windowLogMax]: windowLogOf(old.length + size)},
     })
   } catch (error) {
-    const {code = ''} = error as {code?: string}
-    if (!/^(?:Z_|ZSTD_|ERR_BUFFER_TOO_LARGE|ERR_ZSTD|ERR_ZLIB)/.test(code)) throw error
-    throw deltaFailed(`a frame does not decode: ${code}`)
+    if (!isZstdError(error)) throw error
+    throw deltaFailed(`a frame does not decode: ${error.code}`)
   }
   if (part.length === size) return part
   throw deltaFailed(`a frame gives ${part.length} bytes, not ${size}`)
+}
+
+/** What node:zlib throws of bytes that are not right, or more than they should be. */
+function isZstdError(error: unknown): error is {readonly code: string} {
+  const {code = ''} = error as {code?: string}
+  return /^(?:Z_|ZSTD_|ERR_BUFFER_TOO_LARGE|ERR_ZSTD|ERR_ZLIB)/.test(code)
 }
 
 /** Some versions of Node take a frame that is cut short, some read on into a second one. */
