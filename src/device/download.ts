@@ -51,6 +51,7 @@ export type DownloadLimits = {
   readonly attempts: number
   /** The longest first wait between two of them, in milliseconds; doubled each time, with jitter. */
   readonly retryMs: number
+  readonly headersMs: number
   readonly idleMs: number
   /** All of it, in milliseconds, without what a bandwidth limit takes. */
   readonly totalMs: number
@@ -62,6 +63,7 @@ export type DownloadLimits = {
 const defaultLimits: DownloadLimits = {
   attempts: 5,
   retryMs: 2000,
+  headersMs: 30_000,
   idleMs: 30_000,
   totalMs: 12 * 3_600_000,
   minBytesPerSec: 512,
@@ -220,11 +222,11 @@ class Download {
     const {size, sha256, url, authorization} = this.#wanted
     if (size !== undefined && this.#part.size === size && this.#digest() !== sha256)
       this.#restart(undefined)
-    const {idleMs, totalMs} = this.#limits
+    const {headersMs, idleMs, totalMs} = this.#limits
     const left = totalMs - (performance.now() - this.#started)
     if (left <= 0) throw new RelError('upgrade_download_failed', 'the download took too long')
     const idle = Math.max(idleMs, this.#slowestPieceMs())
-    const timeouts = {connectMs: 10_000, headersMs: 30_000, idleMs: idle, totalMs: left + idle}
+    const timeouts = {connectMs: 10_000, headersMs, idleMs: idle, totalMs: left + idle}
     const headers = {...this.#wanted.headers, ...resumeHeaders(this.#part)}
     const opened = await openAnswer({url, authorization, headers}, timeouts)
     const {answer} = opened

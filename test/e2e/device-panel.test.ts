@@ -1,8 +1,7 @@
-import {existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync} from 'node:fs'
+import {readdirSync, readlinkSync} from 'node:fs'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
-import {sha256Hex} from '../../src/system/hash.ts'
 import {
   nodeAnchor,
   panelLicense,
