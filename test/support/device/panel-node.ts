@@ -1,4 +1,4 @@
-import {mkdirSync, writeFileSync} from 'node:fs'
+import {mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {applyPack, planPack} from '../../../src/bundle/archive/pack.ts'
 import {parseConfig} from '../../../src/device/config.ts'
@@ -60,7 +60,6 @@ export async function packed(tree: SignedTree): Promise<Buffer> {
   const [directory, output] = [join(folder, 'tree'), join(folder, 'bundle.tar.gz')]
   writeTree(directory, tree)
   await applyPack(planPack({directory, output, format: 'tar.gz', replace: false}))
-  const {readFileSync} = await import('node:fs')
   return readFileSync(output)
 }
 
@@ -179,6 +178,8 @@ export type NodeTerms = {
   readonly first?: BundleTerms
 }
 
+let firstBundle: Promise<Buffer> | undefined
+
 /** device.json of a node with a panel. */
 export function panelConfig({url, protocol = 'd0', upgrade = {}}: NodeTerms): object {
   return {
@@ -205,7 +206,8 @@ export async function panelNode(terms: NodeTerms): Promise<ReturnType<typeof dev
   ) as [string, string, string]
   const configText = JSON.stringify(panelConfig(terms))
   writeFileSync(anchorPath, terms.anchor)
-  writeFileSync(bundle, await packedBundle(terms.first ?? {version: '1.0.0'}))
+  firstBundle ??= packedBundle({version: '1.0.0'})
+  writeFileSync(bundle, await (terms.first === undefined ? firstBundle : packedBundle(terms.first)))
   mkdirSync(root)
   const made = deviceAt(root, terms.fake)
   const device = {...made, config: parseConfig(Buffer.from(configText))}
