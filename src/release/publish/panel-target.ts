@@ -64,11 +64,11 @@ export class PanelTarget {
   }
 
   /** Drafts the release, or finds that it is there with this very manifest. */
-  async draft(manifest: Uint8Array, fence: number): Promise<PanelState> {
+  async draft(manifest: Uint8Array): Promise<PanelState> {
     const {body} = await this.#ask({
       method: 'POST',
       path: `${this.#product()}/releases`,
-      headers: {'content-type': 'application/json', 'rel-fence': String(fence)},
+      headers: {'content-type': 'application/json'},
       body: manifest,
     })
     return stateOf(jsonOf(body))

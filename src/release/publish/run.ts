@@ -103,8 +103,9 @@ async function preparePanel(
   sent: string[],
   step: Steps,
 ): Promise<number> {
+  // drafted before it is leased: who is refused here has not fenced off the one whose release it is
+  const before = await step('panel-draft', () => panel.draft(manifest.bytes))
   const fence = await step('panel-lease', () => panel.lease())
-  const before = await step('panel-draft', () => panel.draft(manifest.bytes, fence))
   if (before.state === 'published') return fence
   for (const asset of await lackingOn(panel, plan)) {
     sent.push(asset.name)
