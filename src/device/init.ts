@@ -8,7 +8,7 @@ import {type DeviceConfig, MAX_CONFIG_BYTES, parseConfig} from './config.ts'
 import type {Device} from './device.ts'
 import {replaceFile} from './durable-fs.ts'
 import {checkFileSystem} from './file-system.ts'
-import {paths, writeRecord, writing} from './layout.ts'
+import {keepReserve, paths, writeRecord, writing} from './layout.ts'
 import {checkFirstStart, firstStart} from './profile.ts'
 import {floorText, type Slot} from './record.ts'
 import {localPlace} from './stage.ts'
@@ -109,6 +109,7 @@ export function writeNodeFiles(device: Device, {configText, anchorPath}: NodeFil
     for (const path of [paths.private, paths.versions])
       if (lstatSync(join(root, path), {throwIfNoEntry: false}) === undefined)
         world.fs.run({op: 'mkdir', path})
+    keepReserve(world.fs)
     replaceFile(world.fs, paths.anchor, anchorText({anchor, signatures}))
     replaceFile(world.fs, paths.config, configText)
     if (trustedRoot !== undefined) replaceFile(world.fs, paths.trustedRoot, trustedRoot)

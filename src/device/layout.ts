@@ -27,6 +27,8 @@ export const paths = {
   /** Grants that were used; absent until the first one. */
   grants: '.rel/grants.json',
   lock: '.rel/lock',
+  /** Space that a record may need on a full disk. */
+  reserve: '.rel/reserve',
   /** What the guard reads of a trial, and what it leaves (templates/systemd/rel-guard). */
   trial: '.rel/trial',
   reverted: '.rel/reverted',
@@ -145,7 +147,49 @@ function bytesOf(root: string, path: string): Buffer | undefined {
 /** Writes a record over the older generation, durable once this returns. */
 export function writeRecord(fs: DurableFs, record: DeviceRecord): void {
   const [even, odd] = paths.states
-  writing(() => replaceFile(fs, record.seq % 2 === 0 ? even : odd, recordText(record), 0o600))
+  const path = record.seq % 2 === 0 ? even : odd
+  mustWrite(fs, () => replaceFile(fs, path, recordText(record), 0o600))
+}
+
+const RESERVE_BYTES = 64 * 1024
+
+/**
+ * Keeps space for records. Not synced: the file system has set the blocks aside once they are
+ * written, and what a power cut takes is made again by the next run. A full disk has none to keep.
+ */
+export function keepReserve(fs: DurableFs): void {
+  const {reserve: path} = paths
+  const size = statIfThere(join(fs.root, path))?.size
+  if (size === RESERVE_BYTES) return
+  try {
+    if (size !== undefined) fs.run({op: 'unlink', path})
+    fs.run({op: 'create', path, mode: 0o600})
+    // no zeros, which some file systems would keep as a hole
+    fs.run({op: 'write', path, bytes: Buffer.alloc(RESERVE_BYTES, 'reserve ')})
+  } catch (error) {
+    if (!isFull(error)) throw fileError(error, path, 'write')
+  }
+}
+
+/**
+ * Does what must be done on a full disk too: the reserve is given up for it, once. The work is begun
+ * anew after that. Refuses as writing does.
+ */
+export function mustWrite(fs: DurableFs, work: () => void): void {
+  writing(() => {
+    try {
+      work()
+    } catch (error) {
+      if (!isFull(error) || statIfThere(join(fs.root, paths.reserve)) === undefined) throw error
+      fs.run({op: 'unlink', path: paths.reserve})
+      fs.run({op: 'sync_dir', path: paths.private})
+      work()
+    }
+  })
+}
+
+function isFull(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT'].includes((error as {code?: string}).code ?? '')
 }
 
 /**
@@ -170,7 +214,7 @@ export function settle({
 export function writeFloor(fs: DurableFs, floor: string): void {
   const bytes = bytesOf(fs.root, paths.floor)
   if (bytes !== undefined && parseFloor(bytes, paths.floor) === floor) return
-  writing(() => replaceFile(fs, paths.floor, floorText(floor), 0o600))
+  mustWrite(fs, () => replaceFile(fs, paths.floor, floorText(floor), 0o600))
 }
 
 /** Errors of the port as codes: a full disk, and one that does not work, are told apart from all else. */

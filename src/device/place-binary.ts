@@ -9,6 +9,7 @@ import type {AnchorFile} from '../trust/anchor.ts'
 import type {DeviceConfig} from './config.ts'
 import {type Device, tell} from './device.ts'
 import {unfinishedPath, writing} from './layout.ts'
+import {machineOf, pickArtifact} from './pick-artifact.ts'
 import {dropTree, giveName} from './place-tree.ts'
 import {blocksOf, kept} from './program.ts'
 import {isSafeVersion, type Slot} from './record.ts'
@@ -54,7 +55,7 @@ function readRelease(folder: string): Buffer {
 
 /**
  * The signatures, then the meaning, then which artifact this node takes. Refuses as verifyRelease
- * does, with target_mismatch, and with upgrade_identity_not_allowed: no identity signs a release.
+ * and pickArtifact do.
  */
 async function choose(
   bytes: Uint8Array,
@@ -63,44 +64,18 @@ async function choose(
   now: number,
   version?: string,
 ): Promise<Chosen> {
-  if (config.identity === 'sigstore' || config.identity === 'both')
-    throw new RelError(
-      'upgrade_identity_not_allowed',
-      'device.json wants an identity, and releases are signed by keys',
-    )
   const file = parseRelease(bytes)
   const {release} = file
   const expect = {product: config.product, ...(version === undefined ? {} : {version})}
   await verifyRelease(file, {anchor, expect, now})
   if (!isSafeVersion(release.version))
     throw new RelError('upgrade_signature_invalid', 'the version is no name for a folder')
-  const artifact = artifactFor(config, release)
+  const component = config.profile.kind === 'binary' ? config.profile.component : ''
+  const {whole: artifact} = pickArtifact(release, {component, ...machineOf(config.target, process)})
   const {channel, minFrom, timestamp} = release
   const rel = {channel, ...(minFrom === undefined ? {} : {minFrom})}
   const manifest = {version: release.version, timestamp, rel, files: [artifact.name]}
   return {signed: {manifest, contentSha256: artifact.sha256}, release, artifact}
-}
-
-function artifactFor(config: DeviceConfig, {artifacts}: Release): ReleaseArtifact {
-  const {profile} = config
-  const component = profile.kind === 'binary' ? profile.component : ''
-  const target = config.target ?? `linux-${machine()}`
-  const fits = (os: string, arch: string) =>
-    target === `${os}-${arch}` || (os === 'any' && arch === 'any')
-  const [found, other] = artifacts.filter(
-    (it) => it.component === component && fits(it.os, it.arch),
-  )
-  if (found === undefined || other !== undefined)
-    throw new RelError(
-      'target_mismatch',
-      `the release has ${found === undefined ? 'no' : 'more than one'} ${component} for ${target}`,
-    )
-  return found
-}
-
-/** This machine as releases call it. */
-function machine(): string {
-  return process.arch === 'x64' ? 'amd64' : process.arch
 }
 
 /** Writes, syncs and verifies the program, then gives the version its name. */

@@ -1,7 +1,7 @@
 import {RelError} from '../system/error.ts'
 import type {Device} from './device.ts'
 import {swapLink} from './durable-fs.ts'
-import {linkedVersion, paths, versionPath, writing} from './layout.ts'
+import {linkedVersion, mustWrite, paths, versionPath} from './layout.ts'
 import {backUp, isBackup, programDigest, putBackup, putProgram, settleProgram} from './program.ts'
 import type {DeviceRecord, Slot} from './record.ts'
 
@@ -47,7 +47,7 @@ export function firstStart(device: Device, {version, digest}: Slot): void {
 /** Makes `to` what starts, with `from` as the way back: durable once this returns. */
 export function swapForward(device: Device, from: Slot, to: Slot): void {
   const {world, config} = device
-  writing(() => {
+  mustWrite(world.fs, () => {
     if (config.profile.kind === 'binary') {
       backUp(device, from.digest)
       putProgram(device, to.version, to.digest)
@@ -61,7 +61,7 @@ export function swapForward(device: Device, from: Slot, to: Slot): void {
 /** Makes `to` what starts again: durable once this returns. */
 export function swapBack(device: Device, to: Slot): void {
   const {world, config} = device
-  writing(() => {
+  mustWrite(world.fs, () => {
     if (config.profile.kind === 'tree')
       return swapLink(world.fs, paths.current, versionPath(to.version))
     // both are hashed on the way; the one beside the program is there when versions/ is damaged

@@ -8,6 +8,7 @@ import {advance, type Device, recordsOf, tell} from './device.ts'
 import {removeTree} from './durable-fs.ts'
 import {endTrial, forgetTrial, isTakenBack, watchTrial} from './guard.ts'
 import {
+  keepReserve,
   linkedVersion,
   listVersions,
   paths,
@@ -50,6 +51,7 @@ export async function resume(device: Device): Promise<Records> {
   writeFloor(device.world.fs, records.floor)
   forgetTrial(device)
   collectGarbage(device, records)
+  keepReserve(device.world.fs)
   return records
 }
 

@@ -1,6 +1,7 @@
 import {lstatSync, readdirSync, readFileSync, readlinkSync} from 'node:fs'
 import {join} from 'node:path'
 import type {DurableOp} from '../../../src/device/durable-fs.ts'
+import {sha256Hex} from '../../../src/system/hash.ts'
 
 /** A promise that was made to somebody at this point of a trace. */
 export type Note = {
@@ -78,7 +79,7 @@ export class ForgetfulDisk {
     const of = (node: Node | undefined): unknown => {
       if (node === undefined) return null
       if (node.kind === 'link') return node.target
-      if (node.kind === 'file') return [node.synced.toString('base64'), node.now.toString('base64')]
+      if (node.kind === 'file') return [textOf(node.synced), textOf(node.now)]
       const known = seen.get(node.id)
       if (known !== undefined) return known
       seen.set(node.id, seen.size)
@@ -126,6 +127,16 @@ export class ForgetfulDisk {
     for (const part of parts) folder = asDir(folder.now.get(part))
     return {folder, name}
   }
+}
+
+const digests = new WeakMap<Buffer, string>()
+
+/** The bytes, or what stands for them where they are many. */
+function textOf(bytes: Buffer): string {
+  if (bytes.length <= 4096) return bytes.toString('base64')
+  const text = digests.get(bytes) ?? `sha256 ${sha256Hex(bytes)}`
+  digests.set(bytes, text)
+  return text
 }
 
 function set(folder: DirNode, name: string, node: Node | undefined): void {

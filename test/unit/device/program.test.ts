@@ -206,14 +206,13 @@ for (const [name, change, code] of badReleases)
   })
 
 const badConfigs: readonly [string, object, Code][] = [
-  ['another machine', {target: 'linux-riscv64'}, 'target_mismatch'],
+  ['another machine', {target: 'linux-riscv64'}, 'upgrade_source_invalid'],
   [
     'another channel',
     {upgrade: {enabled: true, allowed_channels: ['beta']}},
     'upgrade_channel_not_allowed',
   ],
   ['switched off', {upgrade: {enabled: false}}, 'upgrade_disabled'],
-  ['an identity is wanted', {identity: 'both'}, 'upgrade_identity_not_allowed'],
 ]
 
 for (const [name, change, code] of badConfigs)
