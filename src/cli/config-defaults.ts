@@ -85,6 +85,18 @@ export async function withTrustDefault<Flags extends VerifyFlagValues>(
   })
 }
 
+/**
+ * Flags of a command that can do without trust, with the anchor of REL_TRUST or of the file of the
+ * person or the machine. A project's file may have come with what is looked at.
+ */
+export async function withOwnTrust<Flags extends {readonly trust?: string | undefined}>(
+  flags: Flags,
+): Promise<Flags> {
+  if (flags.trust !== undefined) return flags
+  const {own} = await loadConfig()
+  return own.trust === undefined ? flags : {...flags, trust: own.trust.value}
+}
+
 /** As it can be typed: the way from here unless that leads upwards. */
 function pathFromHere(path: string): string {
   const way = relative(process.cwd(), path)

@@ -131,7 +131,7 @@ export function licenseInspect(path: string, flags: InspectFlagValues): Outcome 
   const file = readLicense(path)
   const {license, signatures} = file
   const now = systemTime()
-  const trusted = flags.trust ?? process.env.REL_TRUST
+  const {trust: trusted} = flags
   const signedBy =
     trusted === undefined ? undefined : checkLicense(file, loadAnchor(trusted).anchor, now).signedBy
   if (signedBy !== undefined || flags.product !== undefined)

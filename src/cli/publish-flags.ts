@@ -1,4 +1,5 @@
 import {Args, Flags, type Interfaces} from '@oclif/core'
+import {keyFlags} from './key-flags.ts'
 import {panelFlags} from './license-flags.ts'
 import type {ProgressMode} from './progress.ts'
 
@@ -49,6 +50,9 @@ const targetFlags = {
   }),
 }
 
+/** Who signs the receipt: the flags of a command that signs, under names that say what. */
+const {key: _key, signer: _signer, ...receiptKeyFlags} = keyFlags
+
 /** The flags of rel publish. */
 export const publishFlags = {
   ...targetFlags,
@@ -73,6 +77,18 @@ export const publishFlags = {
     helpValue: 'FILE',
     summary: 'Where the receipt goes; publish-receipt.json beside the manifest by default.',
   }),
+  'receipt-key': Flags.string({
+    exclusive: ['receipt-signer'],
+    helpGroup: 'KEY',
+    helpValue: 'NAME|FILE',
+    summary: 'Private key that signs the receipt, of the role manifest.',
+  }),
+  'receipt-signer': Flags.string({
+    helpGroup: 'KEY',
+    helpValue: 'SIGNER',
+    summary: 'Who holds that key: file:PATH, exec:COMMAND, pkcs11:URI or ssh-agent:KEY.',
+  }),
+  ...receiptKeyFlags,
   'dry-run': Flags.boolean({
     default: false,
     summary: 'Show what would be published, without a token or the network.',
@@ -88,5 +104,7 @@ export const statusFlags = {
 }
 
 export type TargetFlagValues = Interfaces.InferredFlags<typeof targetFlags> & ProgressMode
-export type PublishFlagValues = Interfaces.InferredFlags<typeof publishFlags> & ProgressMode
+export type PublishFlagValues = Interfaces.InferredFlags<typeof publishFlags> & {
+  readonly input: boolean
+} & ProgressMode
 export type StatusFlagValues = Interfaces.InferredFlags<typeof statusFlags> & ProgressMode

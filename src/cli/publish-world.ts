@@ -16,6 +16,7 @@ import {readFileLimited, statIfThere, writeFileAtomic} from '../system/files.ts'
 import {sha256Hex} from '../system/hash.ts'
 import type {Http} from '../system/http.ts'
 import {makeHttp} from '../system/http-client.ts'
+import type {Signer} from '../trust/signer.ts'
 import {octokitError, openOctokit} from '../upstream/github-release/octokit.ts'
 import {apiAddress, isToken, tokenFile} from './panel-client.ts'
 import type {TargetFlagValues} from './publish-flags.ts'
@@ -96,6 +97,7 @@ export type WorldOptions = {
   readonly probes?: readonly string[]
   readonly receipt?: string
   readonly onStep?: PublishWorld['onStep']
+  readonly receiptSigner?: Signer
 }
 
 /** The real world of a plan. Refuses as publisherAuthorization does, with github_token_missing. */
@@ -103,15 +105,15 @@ export async function worldFor(
   plan: PublishPlan,
   flags: TargetFlagValues,
   env: Environment,
-  {probes = [], receipt, onStep}: WorldOptions = {},
+  {probes = [], receipt, onStep, receiptSigner}: WorldOptions = {},
 ): Promise<PublishWorld & {close(): void}> {
   const cache = new ContentCache(join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'rel'))
   const http = makeHttp({cache, userAgent: 'rel', proxyEnv: env})
   const journal = openUploadJournal(journalPath(plan, env))
   const {panel, github, product} = plan
+  const githubToken = github === undefined ? undefined : githubTokenFrom(flags, env)
   const panelAuthorization =
     panel && (await publisherAuthorization(http, flags, env, {url: panel.url, product}))
-  const githubToken = github === undefined ? undefined : githubTokenFrom(flags, env)
   return {
     http,
     clock: {
@@ -128,6 +130,7 @@ export async function worldFor(
       if (receipt !== undefined) writeFileAtomic(receipt, text)
     },
     ...(onStep === undefined ? {} : {onStep}),
+    ...(receiptSigner === undefined ? {} : {receiptSigner}),
     ...(panelAuthorization === undefined ? {} : {panelAuthorization}),
     ...(github === undefined || githubToken === undefined
       ? {}

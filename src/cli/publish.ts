@@ -3,8 +3,10 @@ import {type Published, runPublish} from '../release/publish/run.ts'
 import {counted} from '../system/counted.ts'
 import type {JsonObject} from '../system/json.ts'
 import {shortId} from '../trust/envelope.ts'
+import type {Signer} from '../trust/signer.ts'
 import type {Outcome} from './base-command.ts'
 import {annotated, tellActions} from './github-actions.ts'
+import {openSignerFromFlags} from './key-flags.ts'
 import {type OnProgress, withProgress} from './progress.ts'
 import type {PublishFlagValues} from './publish-flags.ts'
 import {planFromFlags, receiptPath, worldFor} from './publish-world.ts'
@@ -24,17 +26,31 @@ export function publish(
     )
     if (flags['dry-run']) return dryRun(plan)
     const receipt = flags.receipt ?? receiptPath(manifest)
+    // asked for before anything is sent: a passphrase that is wrong must not leave half a publication
+    const signer = await receiptSigner(flags)
     const published = await withProgress('Publishing', flags, async (report) => {
       const onStep = stepReporter(plan, report)
       const probes = flags['probe-license'] ?? []
-      const world = await worldFor(plan, flags, env, {probes, receipt, onStep})
+      const world = await worldFor(plan, flags, env, {
+        probes,
+        receipt,
+        onStep,
+        ...(signer === undefined ? {} : {receiptSigner: signer}),
+      })
       const result = await runPublish(plan, loaded.manifest, world)
       world.close()
       return result
     })
+    signer?.close?.()
     tellActions(env, summaryOf(plan, published), outputsOf(published, receipt))
     return outcomeOf(plan, published, receipt)
   })
+}
+
+async function receiptSigner(flags: PublishFlagValues): Promise<Signer | undefined> {
+  const {'receipt-key': key, 'receipt-signer': signer} = flags
+  if (key === undefined && signer === undefined) return undefined
+  return openSignerFromFlags({...flags, key, signer})
 }
 
 function stepReporter({assets}: PublishPlan, report: OnProgress) {

@@ -100,4 +100,21 @@ export const releaseVerifyFlags = {
   }),
 }
 
+/** The flags of rel release receipt. */
+export const releaseReceiptFlags = {
+  trust: Flags.string({
+    helpGroup: 'TRUST',
+    helpValue: 'FILE',
+    summary: 'Trust anchor with keys of the role manifest.',
+  }),
+  product: releaseVerifyFlags.product,
+  version: releaseVerifyFlags.version,
+  manifest: Flags.string({
+    helpValue: 'FILE',
+    summary: 'The release manifest that the receipt must be of.',
+  }),
+  at: releaseVerifyFlags.at,
+}
+
+export type ReleaseReceiptFlagValues = Interfaces.InferredFlags<typeof releaseReceiptFlags>
 export type ReleaseVerifyFlagValues = Interfaces.InferredFlags<typeof releaseVerifyFlags>

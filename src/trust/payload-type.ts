@@ -10,6 +10,8 @@ export const payloadTypes = {
   waiver: 'application/vnd.rel.waiver.v1+sha512',
   license: 'application/vnd.rel.license.v1+sha512',
   freshness: 'application/vnd.rel.freshness.v1+sha512',
+  'publish-receipt': 'application/vnd.rel.publish-receipt.v1+sha512',
+  'audit-checkpoint': 'application/vnd.rel.audit-checkpoint.v1+sha512',
   checkpoint: 'application/vnd.rel.checkpoint.v1+sha512',
   mirror: 'application/vnd.rel.mirror.v1+sha512',
   rollback: 'application/vnd.rel.rollback.v1+sha512',

@@ -1,4 +1,4 @@
-import {existsSync, readFileSync, statSync, writeFileSync} from 'node:fs'
+import {existsSync, mkdirSync, readFileSync, statSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
@@ -51,6 +51,28 @@ test('product and key come from the configuration where no flag and no panel say
   assert.equal([result.product, result.registered], ['agent', false])
   const renewed = await ran('license', 'renew', 'acme.license', '--expires', '60d')
   assert.is(renewed.result.serial, 2)
+})
+
+test('inspect trusts the anchor of one’s own configuration, not of a project’s', async () => {
+  const cwd = temporaryFolder('rel licences ')
+  const own = temporaryFolder('rel own ')
+  const ran = async (...args: string[]) => {
+    const {stdout} = await runRel([...args, '--json'], {cwd, env: {XDG_CONFIG_HOME: own}})
+    return JSON.parse(stdout) as Document
+  }
+  await ran('keys', 'new', 'license', '--no-passphrase')
+  await ran('trust', 'init', '--key', 'license', '--product', 'agent')
+  await ran(
+    ...['license', 'issue', '--product', 'agent', '--customer', 'Acme', '--expires', '30d'],
+    ...['--key', 'license', '-o', 'acme.license'],
+  )
+  const inspect = ['license', 'inspect', 'acme.license']
+  writeFileSync(join(cwd, 'rel.config.yaml'), 'trust: trust.json\n')
+  assert.is((await ran(...inspect)).result.verified, false)
+  mkdirSync(join(own, 'rel'))
+  writeFileSync(join(own, 'rel', 'config.yaml'), `trust: ${join(cwd, 'trust.json')}\n`)
+  // this anchor is asked, and gives nobody the role
+  assert.is((await ran(...inspect)).error.code, 'role_missing')
 })
 
 test('issue, explain, freeze, renew and revoke against a panel', async () => {

@@ -9,7 +9,8 @@ export default class LicenseInspect extends BaseCommand<typeof LicenseInspect> {
   static override flags = {
     trust: Flags.string({
       helpValue: 'FILE',
-      summary: 'Trust anchor with the role license; REL_TRUST by default.',
+      summary:
+        'Trust anchor with the role license; REL_TRUST or one’s own configuration by default.',
     }),
     product: Flags.string({summary: 'Product that it must be for.'}),
     header: Flags.boolean({
@@ -24,6 +25,7 @@ export default class LicenseInspect extends BaseCommand<typeof LicenseInspect> {
 
   protected async perform({args, flags}: Input<typeof LicenseInspect>): Promise<Outcome> {
     const {licenseInspect} = await import('../../cli/license.ts')
-    return licenseInspect(args.file, flags)
+    const {withOwnTrust} = await import('../../cli/config-defaults.ts')
+    return licenseInspect(args.file, await withOwnTrust(flags))
   }
 }

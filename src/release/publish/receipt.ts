@@ -1,4 +1,19 @@
+import {RelError} from '../../system/error.ts'
 import type {JsonObject} from '../../system/json.ts'
+import {type Anchor, keysFor} from '../../trust/anchor.ts'
+import {canonicalJson} from '../../trust/canonical-json.ts'
+import {
+  addSignature,
+  checkSignatures,
+  type EnvelopeSignature,
+  parseSignatures,
+} from '../../trust/envelope.ts'
+import type {Signer} from '../../trust/signer.ts'
+import {parseStrictJson} from '../../trust/strict-json.ts'
+import {digestPattern, fieldReader, namePattern} from '../fields.ts'
+import type {ReleaseFile} from '../release.ts'
+import {releaseLimits} from '../release-manifest.ts'
+import {parseVersion} from '../version.ts'
 import type {PublishPlan} from './plan.ts'
 import type {ProbeResult} from './probe.ts'
 import type {GitHubState, PanelState, TargetStates} from './state.ts'
@@ -49,7 +64,7 @@ export function receiptOf(plan: PublishPlan, states: TargetStates, checks: Check
     }),
     checks: {
       probes: checks.probes.map((probe) => ({...probe})),
-      github_download: checks.readBack === undefined ? null : {...checks.readBack},
+      ...(checks.readBack === undefined ? {} : {github_download: {...checks.readBack}}),
     },
   }
 }
@@ -78,7 +93,106 @@ function githubPart({github}: PublishPlan, state: GitHubState, {tagCommit}: Chec
   }
 }
 
-/** The text of a receipt. */
-export function receiptText(receipt: JsonObject): string {
-  return `${JSON.stringify(receipt, null, 2)}\n`
+/** A receipt with who signed it; nobody did where `signatures` is empty. */
+export type ReceiptFile = {
+  readonly receipt: JsonObject
+  readonly canonical: string
+  readonly signatures: readonly EnvelopeSignature[]
+  readonly product: string
+  readonly version: string
+  readonly channel: string
+  /** Of the manifest's canonical form. */
+  readonly digest: string
+}
+
+/** The text of a receipt, signed when there is a signer (docs/formats/publish-receipt.md). */
+export async function receiptText(receipt: JsonObject, signer?: Signer): Promise<string> {
+  const signatures =
+    signer === undefined
+      ? []
+      : await addSignature('publish-receipt', canonicalJson(receipt), [], signer)
+  const envelope = {receipt, signatures: signatures.map((each) => ({...each}))}
+  return `${JSON.stringify(envelope, null, 2)}\n`
+}
+
+/** A release of 1000 files is 300 KB; a panel alone takes them all and the manifest. */
+export const receiptLimits = {
+  bytes: 1024 * 1024,
+  depth: 8,
+  assets: 4 * releaseLimits.artifacts,
+} as const
+
+/**
+ * A receipt as it stands in a file; nothing in it is believed yet.
+ * Refuses with json_*, signature_malformed, receipt_malformed.
+ */
+export function parseReceipt(bytes: Uint8Array): ReceiptFile {
+  const {object, only, text, list, integer, boolean, refuse} = fieldReader('receipt_malformed')
+  const envelope = object(parseStrictJson(bytes, receiptLimits), 'the receipt')
+  only(envelope, ['receipt', 'signatures'], 'the receipt')
+  const receipt = object(envelope.receipt, 'receipt')
+  only(receipt, fields, 'receipt')
+  if (receipt.spec !== 1 || receipt.kind !== 'publish-receipt')
+    refuse('receipt is none of spec 1 and kind publish-receipt')
+  const assets = list(receipt.assets, 'receipt.assets', receiptLimits.assets)
+  for (const entry of assets) {
+    const asset = object(entry, 'an asset')
+    text(asset.name, 'asset.name', /^[^/\\\0]{1,255}$/)
+    text(asset.sha256, 'asset.sha256', digestPattern)
+    integer(asset.size, 'asset.size')
+    boolean(asset.on_panel, 'asset.on_panel')
+  }
+  const targets = object(receipt.targets, 'receipt.targets')
+  only(targets, ['panel', 'github'], 'receipt.targets')
+  object(receipt.checks, 'receipt.checks')
+  return {
+    receipt,
+    canonical: canonicalJson(receipt),
+    signatures: parseSignatures(envelope.signatures),
+    product: text(receipt.product, 'receipt.product', namePattern),
+    version: parseVersion(text(receipt.version, 'receipt.version', /^.{1,256}$/)).text,
+    channel: text(receipt.channel, 'receipt.channel', namePattern),
+    digest: text(receipt.manifest_sha256, 'receipt.manifest_sha256', digestPattern),
+  }
+}
+
+const fields: readonly string[] = [
+  'spec',
+  'kind',
+  'product',
+  'version',
+  'channel',
+  'manifest_sha256',
+  'commit',
+  'targets',
+  'assets',
+  'checks',
+]
+
+/**
+ * Who signed a receipt: keys that may sign manifests of the product. A receipt that is of another
+ * release than `release`, where that is given, is refused, also when a file is not as it says.
+ * Refuses as checkSignatures and keysFor do, with receipt_mismatch.
+ */
+export function checkReceipt(
+  file: ReceiptFile,
+  anchor: Anchor,
+  now: number,
+  release?: ReleaseFile,
+): {readonly signedBy: readonly string[]} {
+  const {product, channel, canonical, signatures} = file
+  const keys = keysFor(anchor, 'manifest', {product, channel, now})
+  const signed = checkSignatures('publish-receipt', canonical, signatures, keys)
+  if (release !== undefined) checkSame(file, release)
+  return signed
+}
+
+function checkSame({receipt, digest}: ReceiptFile, {release, digest: wanted}: ReleaseFile): void {
+  if (digest !== wanted)
+    throw new RelError('receipt_mismatch', `the receipt is of ${digest}, the manifest is ${wanted}`)
+  const assets = receipt.assets as readonly JsonObject[]
+  const known = new Map(assets.map(({name, sha256}) => [name, sha256]))
+  const other = release.artifacts.find(({name, sha256}) => known.get(name) !== sha256)
+  if (other !== undefined)
+    throw new RelError('receipt_mismatch', `the receipt has other bytes for ${other.name}, or none`)
 }

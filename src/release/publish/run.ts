@@ -77,7 +77,9 @@ export async function runPublish(
     ...(readBack === undefined ? {} : {readBack}),
     ...(tagCommit === undefined ? {} : {tagCommit}),
   })
-  await step('receipt', async () => world.keepReceipt(receiptText(receipt)))
+  await step('receipt', async () =>
+    world.keepReceipt(await receiptText(receipt, world.receiptSigner)),
+  )
   return {
     states,
     receipt,

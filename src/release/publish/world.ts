@@ -1,4 +1,5 @@
 import type {Http, HttpPieces} from '../../system/http.ts'
+import type {Signer} from '../../trust/signer.ts'
 import type {License} from '../license.ts'
 
 /**
@@ -45,6 +46,8 @@ export type PublishWorld = {
   readonly journal: UploadJournal
   /** Bytes of a planned file from an offset on. */
   readFrom(path: string, offset: number, length: number): HttpPieces
+  /** Signs the receipt; it is not signed where absent. */
+  readonly receiptSigner?: Signer
   /** Keeps the receipt, durable once this returns. */
   keepReceipt(text: string): void
   readonly onStep?: (phase: 'begin' | 'end', step: string) => void

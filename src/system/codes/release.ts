@@ -34,6 +34,18 @@ export const releaseCodes = {
     cause: 'Every size and count is bounded before anything is trusted.',
     fix: 'Split the release; the limits are in docs/formats/release-manifest.md.',
   },
+  receipt_malformed: {
+    exit: 'verification',
+    title: 'the receipt is malformed',
+    cause: 'A field is missing, unknown, of another type or of another form.',
+    fix: 'Take the file as rel publish wrote it; see docs/formats/publish-receipt.md.',
+  },
+  receipt_mismatch: {
+    exit: 'verification',
+    title: 'the receipt is of another release',
+    cause: 'Its manifest, or a file that it lists, is not that of the release manifest at hand.',
+    fix: 'Compare the two; rel release reconcile says what the targets have now.',
+  },
   release_expired: {
     exit: 'verification',
     title: 'the release manifest has expired',
