@@ -74,12 +74,14 @@ export async function rollback(device: Device, grant?: GrantFile): Promise<Recor
   const records = await resume(device)
   if (before.state === 'rolling_back') return records
   const target = await checkRollback(device, grant)
-  if (grant !== undefined) useGrant(device, records, grant, target)
+  const recorded = grant && useGrant(device, records, grant, target)
   const {running, failed} = records.record
   const {version, digest} = running
   const change = {
     target,
     failed: [...failed.filter((it) => it.digest !== digest), {version, digest}].slice(-MAX_FAILED),
   }
-  return finishRollback(device, advance(device, records, 'rolling_back', change))
+  const begun = advance(device, records, 'rolling_back', change)
+  recorded?.()
+  return finishRollback(device, begun)
 }

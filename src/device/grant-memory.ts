@@ -1,9 +1,9 @@
-import {join} from 'node:path'
 import {RelError} from '../system/error.ts'
-import {readFileLimited, statIfThere} from '../system/files.ts'
+import {readFileLimited} from '../system/files.ts'
 import type {JsonObject, JsonValue} from '../system/json.ts'
+import {checkClock, trustedNow} from './clock-mark.ts'
 import type {Device} from './device.ts'
-import {replaceFile} from './durable-fs.ts'
+import type {DurableFs} from './durable-fs.ts'
 import {
   checkGrant,
   type GrantFile,
@@ -14,8 +14,9 @@ import {
   type UsedGrant,
   withUsed,
 } from './grant.ts'
-import {paths, type Records, writing} from './layout.ts'
-import {isSafeVersion, MAX_RECORD_BYTES, type Slot, sealed, unsealed} from './record.ts'
+import {paths, type Records} from './layout.ts'
+import {isSafeVersion, type Slot} from './record.ts'
+import {readSealed, writeSealed} from './sealed-file.ts'
 import {anchorOf} from './verify-installed.ts'
 
 /** A grant from a file. Refuses with upgrade_grant_invalid, file_missing, file_unreadable. */
@@ -33,8 +34,9 @@ export function checkGrantFor(
   file: GrantFile,
   slot: Pick<Slot, 'version' | 'digest' | 'channel'>,
 ): void {
-  const {root, config, world} = device
-  const now = world.now()
+  const {root, config} = device
+  checkClock(device)
+  const now = trustedNow(device)
   checkGrant(file, anchorOf(root).anchor, {
     product: config.product,
     node: config.node,
@@ -50,21 +52,45 @@ function usedGrant(
   {grant: {nonce, from, to, notAfter}}: GrantFile,
   seq: number,
   {digest}: Pick<Slot, 'digest'>,
-): UsedGrant {
+): UsedGrant & {readonly seq: number} {
   return {nonce, from, to, digest, notAfter, seq}
 }
 
 /**
- * Remembers that a grant is used on this record, durably before anything is done with it.
+ * Remembers that a grant is used on this record, durably before anything is done with it. The answer
+ * is to be called once that is recorded: state files that somebody puts back let it in no more then.
  * Refuses as checkGrantFor does.
  */
-export function useGrant(device: Device, records: Records, file: GrantFile, slot: Slot): void {
+export function useGrant(
+  device: Device,
+  records: Records,
+  file: GrantFile,
+  slot: Slot,
+): () => void {
   checkGrantFor(device, records, file, slot)
   const {root, world} = device
   const before = readGrantMemory(root)
-  const after = withUsed(before, usedGrant(file, records.record.seq, slot), world.now())
-  if (after === before) return
-  writing(() => replaceFile(world.fs, paths.grants, grantMemoryText(after), 0o600))
+  const after = withUsed(before, usedGrant(file, records.record.seq, slot), trustedNow(device))
+  if (after !== before) writeGrantMemory(world.fs, after)
+  return () => {
+    const used = after.used.map(({seq: _, ...it}) => it)
+    writeGrantMemory(world.fs, {...after, used})
+  }
+}
+
+function writeGrantMemory(fs: DurableFs, {used, forgottenUntil}: GrantMemory): void {
+  writeSealed(fs, paths.grants, {
+    schema: 1,
+    forgotten_until: forgottenUntil,
+    used: used.map(({nonce, from, to, digest, notAfter, seq}) => ({
+      nonce,
+      from,
+      to,
+      digest,
+      not_after: notAfter,
+      ...(seq === undefined ? {} : {seq}),
+    })),
+  })
 }
 
 /** The version that a grant, already used to stage it, still lets in from what runs. */
@@ -73,18 +99,15 @@ export function grantedVersion(device: Device, {record}: Records, slot: Slot): s
   const isGood =
     over !== undefined &&
     over.from === record.running.version &&
-    device.world.now() <= over.notAfter
+    trustedNow(device) <= over.notAfter
   return isGood ? slot.version : undefined
 }
 
 /** What a node remembers of grants; nothing, where none was used. Refuses with upgrade_state_corrupt. */
 export function readGrantMemory(root: string): GrantMemory {
-  const path = join(root, paths.grants)
-  const stat = statIfThere(path)
-  if (stat === undefined) return {used: [], forgottenUntil: 0}
+  const json = readSealed(root, paths.grants)
+  if (json === undefined) return {used: [], forgottenUntil: 0}
   const corrupt = () => new RelError('upgrade_state_corrupt', `${paths.grants} holds no grants`)
-  if (!stat.isFile()) throw corrupt()
-  const json = unsealed(readFileLimited(path, MAX_RECORD_BYTES), paths.grants)
   const {schema, used, forgotten_until: forgottenUntil, ...rest} = json
   if (schema !== 1 || !Array.isArray(used) || !isCount(forgottenUntil)) throw corrupt()
   if (Object.keys(rest).length > 0) throw corrupt()
@@ -95,25 +118,10 @@ function usedOf(json: JsonValue, corrupt: () => RelError): UsedGrant {
   const {nonce, from, to, digest, not_after: notAfter, seq} = (json ?? {}) as JsonObject
   if (typeof nonce !== 'string' || typeof digest !== 'string') throw corrupt()
   if (!isSafeVersion(from) || !isSafeVersion(to)) throw corrupt()
-  if (!isCount(notAfter) || !isCount(seq)) throw corrupt()
-  return {nonce, from, to, digest, notAfter, seq}
+  if (!isCount(notAfter) || (seq !== undefined && !isCount(seq))) throw corrupt()
+  return {nonce, from, to, digest, notAfter, ...(seq === undefined ? {} : {seq})}
 }
 
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0
-}
-
-function grantMemoryText({used, forgottenUntil}: GrantMemory): string {
-  return sealed({
-    schema: 1,
-    forgotten_until: forgottenUntil,
-    used: used.map(({nonce, from, to, digest, notAfter, seq}) => ({
-      nonce,
-      from,
-      to,
-      digest,
-      not_after: notAfter,
-      seq,
-    })),
-  })
 }

@@ -216,8 +216,8 @@ export type UsedGrant = {
   /** Of the version that it let in. */
   readonly digest: string
   readonly notAfter: number
-  /** Of the record that it was used on: as long as that is the newest, the act has not begun. */
-  readonly seq: number
+  /** Of the record that it is used on, until the act is recorded; absent from then on. */
+  readonly seq?: number
 }
 
 /** What a node remembers of grants. */
@@ -231,10 +231,14 @@ export type GrantMemory = {
 export const MAX_USED_GRANTS = 100
 
 /**
- * The memory with one more grant. A run that was killed before it acted may use its grant again:
- * the record is still the one that it was used on. Refuses with upgrade_grant_invalid.
+ * The memory with one more grant. A run that was killed before it acted may use its grant again, on
+ * the same record. Refuses with upgrade_grant_invalid.
  */
-export function withUsed(memory: GrantMemory, next: UsedGrant, now: number): GrantMemory {
+export function withUsed(
+  memory: GrantMemory,
+  next: UsedGrant & {readonly seq: number},
+  now: number,
+): GrantMemory {
   const before = memory.used.find(({nonce: known}) => known === next.nonce)
   if (before !== undefined) {
     if (before.seq === next.seq && before.digest === next.digest) return memory

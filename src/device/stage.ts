@@ -109,7 +109,11 @@ function newGates(device: Device, records: Records, options: Gating): Check {
   return (verified) => {
     check(verified)
     const {timestamp, rel} = verified.manifest
-    checkLicensed(device, {product: device.config.product, channel: rel?.channel, signed: timestamp})
+    checkLicensed(device, {
+      product: device.config.product,
+      channel: rel?.channel,
+      signed: timestamp,
+    })
   }
 }
 
@@ -136,8 +140,9 @@ export async function stage(
   try {
     const place = typeof source === 'string' ? await localPlace(device, source) : source
     const slot = await place(device, check)
-    if (options.grant !== undefined) useGrant(device, records, options.grant, slot)
+    const recorded = options.grant && useGrant(device, records, options.grant, slot)
     const staged = advance(device, records, 'staged', {candidate: slot})
+    recorded?.()
     tell(device, 'upgrade_staged', {version: slot.version, digest: slot.digest})
     return staged
   } catch (error) {

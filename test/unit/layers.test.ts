@@ -50,7 +50,6 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'download',
     'durable-fs',
     'directory-source',
-    'grant-memory',
     'guard',
     'health',
     'init',
