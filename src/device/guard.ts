@@ -48,7 +48,7 @@ export function isTakenBack(root: string): boolean {
 
 /**
  * Ends the trial for the guard: durable once this returns. False when the guard has taken it back:
- * it renames the same file, so exactly one of the two decides.
+ * it gives the same file a second name first, so exactly one of the two decides.
  */
 export function endTrial({root, world}: Device): boolean {
   return writing(() => {

@@ -78,7 +78,7 @@ for (const shell of present) {
     assert.is(code, 0)
     assert.match(stderr, 'took 1.1.0 back to 1.0.0: 3 starts were not enough')
     assert.is(linkOf(root), 'versions/1.0.0')
-    assert.not.ok(existsSync(at(root, 'trial')))
+    assert.ok(existsSync(at(root, 'reverted')))
     const before = everything(root)
     assert.is((await runGuard(root, {shell})).stderr, '')
     assert.equal(everything(root), before)

@@ -6,13 +6,30 @@ import {sha256Hex} from '../../../src/system/hash.ts'
 /** A promise that was made to somebody at this point of a trace. */
 export type Note = {
   readonly op: 'note'
-  readonly what: 'installed' | 'started' | 'reported'
+  /**
+   * `judged`: the new version has answered, so that the updater may end the trial; `unhealthy`: it
+   * has not. `guarding`: the guard has begun to lead back; `counted` and `taken_back`: it has ended, and the program starts.
+   */
+  readonly what:
+    | 'installed'
+    | 'started'
+    | 'judged'
+    | 'unhealthy'
+    | 'reported'
+    | 'guarding'
+    | 'counted'
+    | 'taken_back'
   /** The number of the record, and the floor, that were told. */
   readonly seq: number
   readonly floor: string
+  /** How many starts the guard has counted. */
+  readonly count?: number
 }
 
-export type Step = DurableOp | Note
+/** The port, and the hard link that the guard makes. */
+export type ModelOp = DurableOp | {readonly op: 'link'; readonly path: string; readonly to: string}
+
+export type Step = ModelOp | Note
 
 type FileNode = {readonly kind: 'file'; readonly id: number; synced: Buffer; now: Buffer}
 type LinkNode = {readonly kind: 'link'; readonly id: number; readonly target: string}
@@ -45,7 +62,7 @@ export class ForgetfulDisk {
   }
 
   /** Throws when the system would refuse. */
-  run(op: DurableOp): void {
+  run(op: ModelOp): void {
     const {folder, name} = this.#place(op.path)
     const there = op.path === '' ? this.root : folder.now.get(name)
     if (op.op === 'create')
@@ -54,7 +71,10 @@ export class ForgetfulDisk {
     else if (op.op === 'symlink')
       this.#add(folder, name, {kind: 'link', id: this.#ids++, target: op.target})
     else if (there === undefined) throw new Error(`ENOENT ${op.path}`)
-    else if (op.op === 'write') {
+    else if (op.op === 'link') {
+      const to = this.#place(op.to)
+      this.#add(to.folder, to.name, there)
+    } else if (op.op === 'write') {
       const file = asFile(there)
       file.now = Buffer.concat([file.now, op.bytes])
     } else if (op.op === 'sync') asFile(there).synced = asFile(there).now

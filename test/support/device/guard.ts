@@ -1,8 +1,8 @@
 import {spawn} from 'node:child_process'
 import {chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
-import type {DurableOp} from '../../../src/device/durable-fs.ts'
 import {temporaryFolder} from '../tmp.ts'
+import type {ModelOp} from './crash-model.ts'
 
 // Runs the guard as it is shipped, with the shells and the tools it must do with.
 
@@ -112,10 +112,10 @@ function linesOf(path: string): string[] {
 }
 
 /** The operations behind the calls of one run; paths are relative to the root of the node. */
-export function operationsOf({calls}: GuardRun, isThere: (path: string) => boolean): DurableOp[] {
+export function operationsOf({calls}: GuardRun, isThere: (path: string) => boolean): ModelOp[] {
   const made = new Map<string, boolean>()
   const there = (path: string) => made.get(path) ?? isThere(path)
-  return calls.flatMap(({name, words, bytes}): DurableOp[] => {
+  return calls.flatMap(({name, words, bytes}): ModelOp[] => {
     const args = words.split(' ').filter((word) => !word.startsWith('-'))
     const [a = '', b = ''] = args.map((word) => (word === '.' ? '' : word))
     if (name === 'rm') {
@@ -125,7 +125,8 @@ export function operationsOf({calls}: GuardRun, isThere: (path: string) => boole
     }
     if (name === 'ln') {
       made.set(b, true)
-      return [{op: 'symlink', path: b, target: a}]
+      const isHard = !words.startsWith('-s')
+      return [isHard ? {op: 'link', path: a, to: b} : {op: 'symlink', path: b, target: a}]
     }
     if (name === 'mv') {
       made.set(a, false)

@@ -10,6 +10,8 @@ export type Expected = {
   readonly trees: Trees
   /** What was told so far. */
   readonly notes: readonly Note[]
+  /** Versions that somebody has damaged: nothing is promised of their bytes. */
+  readonly damaged?: readonly string[] | undefined
   /** A repair starts without floor.json, and with this record. */
   readonly noFloorUpTo?: number | undefined
 }
@@ -24,7 +26,8 @@ export function brokenPromise(view: View, expected: Expected): string | undefine
   }
 }
 
-function judge(view: View, {trees, notes, noFloorUpTo = -1}: Expected): void {
+function judge(view: View, {trees: all, notes, noFloorUpTo = -1, damaged = []}: Expected): void {
+  const trees = withoutDamaged(all, damaged)
   const told = notes.at(-1)
   const current = linked(view, 'current', trees) // 1: it resolves and every byte is as signed
   const previous = linked(view, 'previous', trees) // 3: and so does previous, if it is there
@@ -35,6 +38,7 @@ function judge(view: View, {trees, notes, noFloorUpTo = -1}: Expected): void {
   }
   const {state, running, candidate, target} = record
   if (current === undefined) throw new Error('1: nothing runs')
+  judgeGuard(view, record, current, notes, damaged.includes(running.version))
   for (const slot of [running, record.previous, target])
     if (slot !== undefined) checkTree(view, slot.version, trees, `4: ${slot.version} is recorded`)
   if ((state === 'staged' || state === 'trial') && candidate !== undefined)
@@ -50,7 +54,7 @@ function judge(view: View, {trees, notes, noFloorUpTo = -1}: Expected): void {
   if (floor !== undefined && compareVersions(floor, record.floor) > 0)
     throw new Error('7: the floor is above what was committed')
   if (told === undefined) return
-  if (told.what === 'started' && state === 'trial' && current !== candidate?.version)
+  if (verdicts.includes(told.what) && state === 'trial' && current !== candidate?.version)
     throw new Error('4: the attempt that was counted starts something else')
   if (record.seq < told.seq)
     throw new Error(`7: record ${told.seq} was told, ${record.seq} is there`)
@@ -58,6 +62,61 @@ function judge(view: View, {trees, notes, noFloorUpTo = -1}: Expected): void {
     throw new Error('7: the floor that was told is gone')
   for (const path of [paths.anchor, paths.config])
     if (bytesOf(view, path)?.at(-1) === undefined) throw new Error(`7: ${path} is gone`)
+}
+
+const verdicts: readonly Note['what'][] = ['started', 'judged', 'unhealthy']
+
+/** 8: what the guard and the updater tell each other. */
+function judgeGuard(
+  view: View,
+  {state, running, candidate, target}: DeviceRecord,
+  current: string,
+  notes: readonly Note[],
+  hasNoWayBack: boolean,
+): void {
+  const told = notes.at(-1)
+  const [trial, reverted, attempts] = [paths.trial, paths.reverted, paths.attempts].map((path) => {
+    const text = bytesOf(view, path)?.toString('utf8')
+    if (text !== undefined && !/^rel-(?:trial|attempts) 1\n(?:.+\n)+end\n$/.test(text))
+      throw new Error(`8: ${path} is not whole`)
+    return text
+  })
+  const isOnTrial = state === 'trial' && current === candidate?.version
+  if (trial !== undefined && state !== 'trial' && state !== 'rolling_back')
+    throw new Error(`8: a trial that the guard knows of under ${state}`)
+  if (reverted !== undefined && !['trial', 'rolling_back', 'degraded'].includes(state))
+    throw new Error(`8: a trial that was taken back under ${state}`)
+  // once the new version has answered, the updater ends the trial for the guard before it commits
+  const verdict = notes.findLast(({what}) => verdicts.includes(what))?.what
+  const mayEnd = verdict === 'judged' || (hasNoWayBack && verdict === 'unhealthy')
+  if (isOnTrial && trial === undefined && reverted === undefined && !mayEnd)
+    throw new Error('8: a trial that the guard does not know of')
+  const isTakenBack = state === 'rolling_back' && target?.version === running.version
+  if (
+    isTakenBack &&
+    current === candidate?.version &&
+    trial === undefined &&
+    reverted === undefined
+  )
+    throw new Error('8: what is being taken back could start without the guard')
+  const began = notes.findLastIndex(({what}) => what === 'guarding')
+  if (told?.what === 'counted' && countedStarts(attempts) < (told.count ?? 0))
+    throw new Error('8: a start that was counted is forgotten')
+  if (began < 0) return
+  if (state === 'trial' && current === running.version && reverted === undefined)
+    throw new Error('8: what the guard led back would be swapped forward again')
+  if (told?.what === 'taken_back' && current !== running.version)
+    throw new Error('8: what the guard took back starts again')
+}
+
+function countedStarts(text: string | undefined): number {
+  return Number(/^count=(\d+)$/m.exec(text ?? '')?.[1] ?? 0)
+}
+
+function withoutDamaged(trees: Trees, damaged: readonly string[]): Trees {
+  return new Map(
+    [...trees].map(([version, files]) => [version, damaged.includes(version) ? new Map() : files]),
+  )
 }
 
 /**
@@ -77,8 +136,14 @@ export function observed(view: View): string {
   const folders = [...new Set([...links.filter((it) => it !== undefined), ...named])].sort()
   const trees = folders.map((path) => [path, treeText(view, path)])
   if (records.every((text) => text === '')) return JSON.stringify([links, trees])
-  const files = [paths.floor, paths.anchor, paths.config].map((path) => bytesOf(view, path))
-  return JSON.stringify([links, records, trees, files])
+  const files = [paths.floor, paths.anchor, paths.config, paths.reverted].map((path) =>
+    bytesOf(view, path)?.toString('base64'),
+  )
+  // a resumed trial is told again with another window, and starts are counted for a trial only
+  const trial = bytesOf(view, paths.trial)?.toString('utf8')
+  const attempts = trial === undefined ? undefined : bytesOf(view, paths.attempts)
+  const guard = [trial?.replace(/^deadline=.*$/m, ''), attempts?.toString('utf8')]
+  return JSON.stringify([links, records, trees, files, guard])
 }
 
 function treeText(view: View, path: string): unknown {
@@ -123,6 +188,7 @@ export function linked(view: View, name: string, trees: Trees): string | undefin
 function checkTree(view: View, version: string, trees: Trees, what: string): void {
   const wanted = trees.get(version)
   if (wanted === undefined) throw new Error(`${what}: ${version} was never signed`)
+  if (wanted.size === 0) return
   const seen = new Map<string, Buffer>()
   walk(view, `versions/${version}`, '', seen)
   const same = [...wanted].every(([path, bytes]) => seen.get(path)?.equals(bytes) === true)

@@ -46,6 +46,8 @@ export type FakeWorld = {
   /** Versions that never become healthy. */
   readonly broken?: readonly string[]
   readonly restart?: () => void
+  /** Called when a version was asked. */
+  readonly onHealth?: (isHealthy: boolean) => void
   readonly isStopped?: boolean
   readonly fs?: DurableFs
 }
@@ -64,7 +66,11 @@ export function deviceAt(
     fs: fake.fs ?? realFs(root),
     now: () => testNow,
     restart: async () => fake.restart?.() as undefined,
-    health: async (version) => (fake.broken?.includes(version) ? 'it is broken' : undefined),
+    health: async (version) => {
+      const isBroken = fake.broken?.includes(version) === true
+      fake.onHealth?.(!isBroken)
+      return isBroken ? 'it is broken' : undefined
+    },
     isStopped: async () => fake.isStopped ?? false,
     onEvent: (event) => void events.push(event),
   }

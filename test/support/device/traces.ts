@@ -1,4 +1,12 @@
-import {cpSync, existsSync, mkdirSync, readFileSync, rmSync} from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import {join} from 'node:path'
 import {apply, rollback} from '../../../src/device/apply.ts'
 import type {Device} from '../../../src/device/device.ts'
@@ -14,7 +22,8 @@ import {repair} from '../../../src/device/repair.ts'
 import {resume} from '../../../src/device/resume.ts'
 import {stage} from '../../../src/device/stage.ts'
 import {temporaryFolder} from '../tmp.ts'
-import type {Note, Step} from './crash-model.ts'
+import type {ModelOp, Note, Step} from './crash-model.ts'
+import {operationsOf, runGuard} from './guard.ts'
 import type {Trees} from './invariants.ts'
 import {bundleOf, deviceAt, installOne, makeSources, plain, type Sources} from './node.ts'
 
@@ -28,6 +37,7 @@ export type Trace = {
   /** What had been told before the flow. */
   readonly told: readonly Note[]
   readonly noFloorUpTo: number | undefined
+  readonly damaged: readonly string[]
 }
 
 export const sources = await makeSources('1.0.0', '1.1.0', '1.2.0')
@@ -59,6 +69,8 @@ export function cutAt(fs: DurableFs, n: number): DurableFs {
   return cuttingFs(fs, () => ++count > n)
 }
 
+const ends = ['upgrade_rolled_back', 'upgrade_degraded']
+
 /** Runs work that a cut may end; false when it was cut. */
 export async function untilCut(work: () => Promise<unknown>): Promise<boolean> {
   try {
@@ -66,7 +78,7 @@ export async function untilCut(work: () => Promise<unknown>): Promise<boolean> {
     return true
   } catch (error) {
     if (isCutError(error)) return false
-    if ((error as {code?: string}).code === 'upgrade_rolled_back') return true
+    if (ends.includes((error as {code?: string}).code ?? '')) return true
     throw error
   }
 }
@@ -75,7 +87,13 @@ function isCutError(error: unknown): boolean {
   return error instanceof Cut || (error instanceof Error && isCutError(error.cause))
 }
 
-type Do = (device: Device, all: Sources) => Promise<unknown>
+/** Writes down what was not done through the port. */
+type Tell = {
+  readonly step: (step: ModelOp) => void
+  readonly note: (what: Note['what'], count?: number) => void
+}
+
+type Do = (device: Device, all: Sources, tell: Tell) => Promise<unknown>
 
 type Flow = {
   readonly name: string
@@ -84,6 +102,7 @@ type Flow = {
   readonly run: readonly Do[]
   readonly broken?: readonly string[]
   readonly mayLackFloor?: boolean
+  readonly damaged?: readonly string[]
 }
 
 const stageOf =
@@ -92,9 +111,9 @@ const stageOf =
     stage(device, all.of(version), plain)
 const applied: Do = (device) => untilCut(() => apply(device, plain))
 
-const updated: Do = async (device, all) => {
-  await stageOf('1.1.0')(device, all)
-  await applied(device, all)
+const updated: Do = async (device, all, tell) => {
+  await stageOf('1.1.0')(device, all, tell)
+  await applied(device, all, tell)
 }
 
 /** The same node with another port. */
@@ -102,9 +121,58 @@ export function withFs(device: Device, fs: DurableFs): Device {
   return {...device, world: {...device.world, fs}}
 }
 
+/** A trial whose updater is gone. */
+const abandoned: Do = async (device, all, tell) => {
+  await stageOf('1.1.0')(device, all, tell)
+  const world = {...device.world, restart: () => Promise.reject(new Cut())}
+  await untilCut(() => apply({...device, world}, plain))
+}
+
+/** The guard as it is shipped; what it did is told as the operations behind its calls. */
+function guarded(kill?: {at: number; when: 'before' | 'after'}): Do {
+  return async ({root}, _all, {step, note}) => {
+    const names = ['.current.guard.rel-tmp', '.rel/.attempts.rel-tmp']
+    const there = new Map(names.map((path) => [path, existsSync(join(root, path))]))
+    note('guarding')
+    const run = await runGuard(root, kill === undefined ? {} : {kill})
+    const calls = kill?.when === 'before' ? run.calls.slice(0, -1) : run.calls
+    for (const op of operationsOf({...run, calls}, (path) => there.get(path) === true)) step(op)
+    if (kill !== undefined) return false
+    const isBack = readlinkSync(join(root, 'current')) === 'versions/1.0.0'
+    const count = /^count=(\d+)$/m.exec(textOf(root, paths.attempts))?.[1]
+    if (isBack) note('taken_back')
+    else note('counted', Number(count ?? 0))
+    return undefined
+  }
+}
+
+function textOf(root: string, path: string): string {
+  const absolute = join(root, path)
+  return existsSync(absolute) ? readFileSync(absolute, 'utf8') : ''
+}
+
+/** A trial that was started as often as it may be. */
+const started: Do = async (...all) => {
+  await abandoned(...all)
+  for (let count = 0; count < 3; count++) await guarded()(...all)
+}
+
+const resumed: Do = (device) => untilCut(() => resume(device))
+
+/** A candidate that fails while what it replaced is damaged. */
+const damagedStage: Do = async (device, all, tell) => {
+  await stageOf('1.1.0')(device, all, tell)
+  writeFileSync(join(device.root, 'versions/1.0.0/data.txt'), 'x')
+}
+
 const isFloor = (op: DurableOp) => op.op === 'create' && op.path.includes('floor.json')
 const brokenFlow = ['1.1.0']
 const range = (length: number) => Array.from({length}, (_, at) => at)
+
+/** More than an apply that fails has. */
+const APPLY_STEPS = 36
+/** More than the calls of the guard that leads back. */
+const GUARD_CALLS = range(9).map((at) => at + 1)
 
 /** A rollback that had ended before the cut is not done twice. */
 function noPrevious(error: unknown): void {
@@ -132,7 +200,7 @@ export const flows: readonly Flow[] = [
       ],
     }),
   ),
-  ...range(27).map(
+  ...range(APPLY_STEPS).map(
     (cut): Flow => ({
       name: `apply interrupted at ${cut}`,
       prepare: stageOf('1.1.0'),
@@ -142,7 +210,7 @@ export const flows: readonly Flow[] = [
       ],
     }),
   ),
-  ...range(27).map(
+  ...range(APPLY_STEPS).map(
     (cut): Flow => ({
       name: `failing apply interrupted at ${cut}`,
       prepare: stageOf('1.1.0'),
@@ -169,12 +237,60 @@ export const flows: readonly Flow[] = [
   },
   {
     name: 'floor raised late',
-    prepare: async (device, all) => {
-      await stageOf('1.1.0')(device, all)
+    prepare: async (device, all, tell) => {
+      await stageOf('1.1.0')(device, all, tell)
       const fs = cuttingFs(device.world.fs, isFloor)
       await untilCut(() => apply(withFs(device, fs), plain))
     },
     run: [(device) => resume(device)],
+  },
+  {name: 'guard counts a start', prepare: abandoned, run: [guarded()]},
+  {
+    name: 'guard counts another start',
+    prepare: async (...all) => {
+      await abandoned(...all)
+      await guarded()(...all)
+    },
+    run: [guarded()],
+  },
+  {name: 'guard takes a trial back', prepare: started, run: [guarded(), resumed]},
+  ...GUARD_CALLS.flatMap((at) =>
+    [[resumed], [guarded(), resumed]].map(
+      (rest, which): Flow => ({
+        name: `guard killed at ${at}, then ${which === 0 ? 'the updater' : 'the guard'}`,
+        prepare: started,
+        run: [guarded({at, when: 'before'}), ...rest],
+      }),
+    ),
+  ),
+  {
+    name: 'degraded',
+    prepare: damagedStage,
+    broken: brokenFlow,
+    damaged: ['1.0.0'],
+    run: [applied, resumed],
+  },
+  ...range(APPLY_STEPS).map(
+    (cut): Flow => ({
+      name: `degrading apply interrupted at ${cut}`,
+      prepare: damagedStage,
+      broken: brokenFlow,
+      damaged: ['1.0.0'],
+      run: [
+        (device) => untilCut(() => apply(withFs(device, cutAt(device.world.fs, cut)), plain)),
+        resumed,
+      ],
+    }),
+  ),
+  {
+    name: 'a good release leads out of degraded',
+    prepare: async (...all) => {
+      await damagedStage(...all)
+      await applied(...all)
+    },
+    broken: brokenFlow,
+    damaged: ['1.0.0'],
+    run: [stageOf('1.2.0'), applied],
   },
   {
     name: 'repair',
@@ -200,14 +316,16 @@ export async function traceOf(flow: Flow): Promise<Trace> {
   const before = join(around, 'before')
   if (flow.prepare !== undefined) {
     await installOne(quiet, sources)
-    await flow.prepare(quiet, sources)
+    await flow.prepare(quiet, sources, {step: () => undefined, note: () => undefined})
     if (flow.mayLackFloor !== true) told.push(noteAt(root, 'reported'))
     cpSync(root, before, {recursive: true, verbatimSymlinks: true})
   }
-  const note = (what: Note['what']) => steps.push(noteAt(root, what))
+  const note = (what: Note['what'], count?: number) =>
+    void steps.push({...noteAt(root, what), ...(count === undefined ? {} : {count})})
   const device = deviceAt(root, {
     broken: flow.broken ?? [],
-    restart: () => void note('started'),
+    restart: () => note('started'),
+    onHealth: (isHealthy) => note(isHealthy ? 'judged' : 'unhealthy'),
     fs: recordingFs(lazyFs(root), (op) => void steps.push(op)),
   })
   if (flow.prepare === undefined) {
@@ -215,10 +333,11 @@ export async function traceOf(flow: Flow): Promise<Trace> {
     await installOne(device, sources)
     note('installed')
   }
+  const tell = {step: (step: ModelOp) => void steps.push(step), note}
   let resumedAt = 0
   for (const run of flow.run) {
     // who was killed has told nothing
-    if ((await run(device, sources)) !== false) note('reported')
+    if ((await run(device, sources, tell)) !== false) note('reported')
     else resumedAt = steps.length
   }
   return {
@@ -228,6 +347,7 @@ export async function traceOf(flow: Flow): Promise<Trace> {
     resumedAt,
     told,
     noFloorUpTo: flow.mayLackFloor === true ? 0 : undefined,
+    damaged: flow.damaged ?? [],
   }
 }
 
