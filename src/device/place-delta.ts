@@ -38,7 +38,7 @@ export function deltaPlace(path: string): Place {
     const {deltaMaxBytes, profile} = device.config
     if (deltaMaxBytes === 0 || profile.kind !== 'tree')
       throw deltaFailed('this node takes no deltas')
-    if (!decodesDeltas())
+    if (!(await decodesDeltas()))
       throw deltaFailed(`node ${process.version} ignores the dictionary of zstd`)
     let version: string | undefined
     const archiveSize = statIfThere(path)?.size ?? 0
@@ -187,11 +187,9 @@ async function patchFile(
     for (const {fromAt, fromSize, toSize, size} of pieces) {
       const part = readOld(fd, path, fromAt, fromSize)
       const frame = await archive.take(size)
-      const made = decodePiece(frame, part, toSize)
+      for await (const bytes of decodePiece(frame, part, toSize)) output.write(bytes)
       freeMemory(part)
       freeMemory(frame)
-      output.write(made)
-      freeMemory(made)
     }
     output.end()
   } finally {

@@ -98,7 +98,8 @@ function changedFiles({manifest}: OldBundle, {manifest: next}: PackPlan): Change
 export async function applyDeltaPack(plan: DeltaPlan): Promise<WrittenDelta> {
   const spool = new Spool()
   try {
-    const files = plan.changed.map((changed) => fileOf(plan, changed, spool))
+    const files: DeltaFile[] = []
+    for (const changed of plan.changed) files.push(await fileOf(plan, changed, spool))
     const size = await writeArchive(plan, files, spool)
     const patched = files.filter(({patch}) => patch !== undefined).length
     return {...size, patched, whole: files.length - patched}
@@ -108,7 +109,7 @@ export async function applyDeltaPack(plan: DeltaPlan): Promise<WrittenDelta> {
 }
 
 /** A file as delta.json lists it, its frames in the spool; whole where they would be larger. */
-function fileOf(plan: DeltaPlan, {file, old}: Changed, spool: Spool): DeltaFile {
+async function fileOf(plan: DeltaPlan, {file, old}: Changed, spool: Spool): Promise<DeltaFile> {
   const {path, size = 0} = file
   if (old === undefined || size === 0) return {path}
   const level = plan.pack.level ?? compressionLevels['tar.zst'].usual
@@ -122,7 +123,7 @@ function fileOf(plan: DeltaPlan, {file, old}: Changed, spool: Spool): DeltaFile 
     for (const {at, bytes} of to.inPieces(PIECE_BYTES)) {
       const fromAt = Math.min(Math.max(0, at - SLACK_BYTES), from.size)
       const part = from.read(fromAt, Math.min(from.size, at + PIECE_BYTES + SLACK_BYTES))
-      const frame = encodePiece(bytes, part)
+      const frame = await encodePiece(bytes, part)
       if (frame === undefined) return spool.back(before, {path})
       spool.add(frame)
       whole += compressedSize(bytes, level)

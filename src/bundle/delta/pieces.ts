@@ -1,4 +1,4 @@
-import {constants as zlibConstants, zstdCompressSync, zstdDecompressSync} from 'node:zlib'
+import {createZstdDecompress, constants as zlibConstants, zstdCompressSync} from 'node:zlib'
 import {RelError} from '../../system/error.ts'
 import {ZstdFrameWalker} from '../archive/zstd-frame.ts'
 import {deltaFailed} from './delta-document.ts'
@@ -13,39 +13,61 @@ const LEVEL = 12
  * Bytes as one zstd frame out of a part of an old file, as `zstd --patch-from` makes them; undefined
  * when no frame comes back as those bytes (an old part that looks like a trained dictionary).
  */
-export function encodePiece(part: Buffer, old: Buffer): Buffer | undefined {
+export async function encodePiece(part: Buffer, old: Buffer): Promise<Buffer | undefined> {
   const params = {
     [zlibConstants.ZSTD_c_compressionLevel]: LEVEL,
     [zlibConstants.ZSTD_c_checksumFlag]: 0,
   }
   try {
     const frame = zstdCompressSync(part, {...dictionaryOf(old), params})
-    return decodePiece(frame, old, part.length).equals(part) ? frame : undefined
+    return (await isFrameOf(part, frame, old)) ? frame : undefined
   } catch (error) {
     if (error instanceof RelError || isZstdError(error)) return undefined
     throw error
   }
 }
 
+async function isFrameOf(part: Buffer, frame: Buffer, old: Buffer): Promise<boolean> {
+  let at = 0
+  for await (const bytes of decodePiece(frame, old, part.length)) {
+    if (!bytes.equals(part.subarray(at, at + bytes.length))) return false
+    at += bytes.length
+  }
+  return true
+}
+
+/** Bytes that are decoded at a time. */
+const BLOCK = 1024 * 1024
+
 /**
- * The bytes that a frame gives, exactly `size` of them: the decompressor is stopped at one more, and
- * its window is no larger than what it needs. Refuses with upgrade_delta_failed.
+ * The bytes that a frame gives, exactly `size` of them, in blocks: nothing is decoded beyond them,
+ * and the window of the frame is no larger than what it needs. Refuses with upgrade_delta_failed,
+ * possibly after the first blocks.
  */
-export function decodePiece(frame: Buffer, old: Buffer, size: number): Buffer {
+export async function* decodePiece(
+  frame: Buffer,
+  old: Buffer,
+  size: number,
+): AsyncGenerator<Buffer> {
   checkOneFrame(frame)
-  let part: Buffer
+  let left = size
   try {
-    part = zstdDecompressSync(frame, {
+    const decompressor = createZstdDecompress({
       ...dictionaryOf(old),
-      maxOutputLength: size,
+      chunkSize: BLOCK,
       params: {[zlibConstants.ZSTD_d_windowLogMax]: windowLogOf(old.length + size)},
     })
+    decompressor.end(frame)
+    for await (const bytes of decompressor as AsyncIterable<Buffer>) {
+      left -= bytes.length
+      if (left < 0) throw deltaFailed(`a frame gives more than ${size} bytes`)
+      yield bytes
+    }
   } catch (error) {
     if (!isZstdError(error)) throw error
     throw deltaFailed(`a frame does not decode: ${error.code}`)
   }
-  if (part.length === size) return part
-  throw deltaFailed(`a frame gives ${part.length} bytes, not ${size}`)
+  if (left > 0) throw deltaFailed(`a frame gives ${size - left} bytes, not ${size}`)
 }
 
 /** What node:zlib throws of bytes that are not right, or more than they should be. */
@@ -81,11 +103,11 @@ const probe = {
 }
 
 /** False on a Node that ignores the dictionary of zstd silently (22.15 to 22.18). */
-export function decodesDeltas(): boolean {
+export async function decodesDeltas(): Promise<boolean> {
   const {frame, old, size} = probe
+  const wanted = Buffer.concat([old.subarray(40, 90), Buffer.from('rel'), old.subarray(0, 45)])
   try {
-    const wanted = [old.subarray(40, 90), Buffer.from('rel'), old.subarray(0, 45)]
-    return decodePiece(frame, old, size).equals(Buffer.concat(wanted))
+    return wanted.length === size && (await isFrameOf(wanted, frame, old))
   } catch (error) {
     if (error instanceof RelError) return false
     throw error

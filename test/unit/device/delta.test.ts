@@ -124,7 +124,7 @@ test('a delta of another product, from another version, or not signed is refused
   assert.match(String(error.details?.cause_code), /^signature_/)
 })
 
-const frame = encodePiece(edited, base) ?? Buffer.alloc(0)
+const frame = (await encodePiece(edited, base)) ?? Buffer.alloc(0)
 const patch = (piece: object = {}): DeltaFile => ({
   path: 'app',
   patch: {
@@ -252,9 +252,10 @@ test('a flipped bit never becomes a file', async () => {
     // under a good checksum of the archive only the digests of files are left to notice
     if (await flip(tar, (bytes) => zstdCompressSync(bytes))) caught += 1
   }
-  process.stderr.write(`${caught} caught\n`)
-  // dates and owners of entries mean nothing
-  assert.ok(caught >= 120, `${caught} of 200 flips were refused`)
+  assert.ok(caught >= 195, `${caught} of 200 flips were refused`)
+  forgetFailures(hostile)
+  await deltaPlace(delta)(hostile, open)
+  await has(hostile, next)
 })
 
 const changes: Readonly<Record<string, (root: string) => void>> = {
@@ -363,7 +364,7 @@ function randomFile(): TreeFiles[string] {
 }
 
 test('of any two trees the delta makes exactly the second', async () => {
-  for (let n = 0; n < 25; n++) {
+  for (let n = 0; n < 15; n++) {
     const files = randomTree({})
     const before = await bundleWith('1.0.0', {...files, always: 'there'})
     const after = await bundleWith('1.1.0', {...randomTree(files), always: 'there'})
