@@ -32,6 +32,8 @@ export type StartOptions = {
   /** Made with its anchor and this matrix; none when empty. */
   readonly products?: Readonly<Record<string, readonly Slot[]>>
   readonly open?: Partial<PanelOptions>
+  /** Any free one otherwise. */
+  readonly listenPort?: number
 }
 
 /** A panel that listens on loopback, with what a test needs to talk to it. */
@@ -85,7 +87,7 @@ export async function startPanel(options: StartOptions = {}): Promise<TestPanel>
     ...options.open,
   })
   const app = panelApp(panel)
-  await app.listen({host: '127.0.0.1', port: 0})
+  await app.listen({host: '127.0.0.1', port: options.listenPort ?? 0})
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
   const adminToken = readFileSync(panel.folder.adminToken, 'utf8').trim()
   const {ask} = clientOf(url, adminToken)
