@@ -1,4 +1,4 @@
-import {readFileSync} from 'node:fs'
+import {readdirSync, readFileSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {fileURLToPath} from 'node:url'
 import type {Command} from '@oclif/core'
@@ -19,8 +19,29 @@ export async function generatedFiles(root: string): Promise<ReadonlyMap<string, 
     ['docs/commands.md', commandsPage(manifest)],
     ['docs/openapi.json', await openapiDocument()],
     ['playbooks/playbook.schema.json', playbookSchemaText()],
+    ['src/device/unit-templates.ts', unitTemplatesSource(root)],
     ['schemas/rel.config.schema.json', `${JSON.stringify(configJsonSchema(), null, 2)}\n`],
   ])
+}
+
+/** Every program that carries them, a single executable too, can then write them. */
+function unitTemplatesSource(root: string): string {
+  const folder = 'templates/systemd'
+  const entries = readdirSync(join(root, folder))
+    .filter((name) => !name.startsWith('example'))
+    .sort()
+    .map(
+      (name) => `  ${JSON.stringify(name)}: ${JSON.stringify(textOf(join(root, folder, name)))},`,
+    )
+  return [
+    '// biome-ignore-all format: made by scripts/make-docs.ts',
+    '// biome-ignore-all lint: made by scripts/make-docs.ts',
+    `/** ${folder}, by name: change it there and run \`npm run docs\`. */`,
+    'export const unitTemplates = {',
+    ...entries,
+    '} as const',
+    '',
+  ].join('\n')
 }
 
 /** Generated files whose content below `root` is another, or that are not there. */

@@ -1,6 +1,7 @@
 import {RelError} from '../system/error.ts'
 import type {Device} from './device.ts'
 import {replaceFile} from './durable-fs.ts'
+import {forgetTrial} from './guard.ts'
 import {
   linkedVersion,
   listVersions,
@@ -31,6 +32,8 @@ export async function repair(device: Device): Promise<Repaired> {
   settle(world)
   const known = readableRecords(device.root)
   const {slot, isMoved} = await whatShouldRun(device, known.slots)
+  // else a guard would go on to count the starts of what is committed here
+  forgetTrial(device)
   if (isMoved) swapBack(device, slot)
   const floor = known.floors.reduce(higher, slot.version)
   writing(() => replaceFile(world.fs, paths.floor, floorText(floor), 0o600))
