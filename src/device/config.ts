@@ -67,7 +67,7 @@ export type DeviceConfig = {
   readonly pollIntervalSecs: number
   /** No limit when absent. */
   readonly maxBytesPerSec?: number
-  /** Largest sum of an old and a new file that a delta is applied to; 0 never takes one. */
+  /** Most bytes of an old and a new file that a piece of a delta has together; 0 takes no deltas. */
   readonly deltaMaxBytes: number
   /** Such as linux-arm64; bundles for any machine when absent. */
   readonly target?: string
