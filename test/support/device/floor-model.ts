@@ -80,15 +80,14 @@ export class NodeModel {
     return higher(this.#record.floor, this.#floorFile)
   }
 
-  /** Does a step; the code of the refusal, or 'done'. */
+  /** Does a step: the code of the refusal, why a grant did not count, or 'done'. */
   play(step: Step): string {
     this.#past.push({record: this.#record, floorFile: this.#floorFile})
     try {
       this.#act(step)
       return 'done'
     } catch (error) {
-      if (error instanceof RelError) return error.code
-      throw error
+      return wordOf(error)
     }
   }
 
@@ -194,6 +193,13 @@ export class NodeModel {
     this.#record = {seq: this.#record.seq + 1, running: this.#current, previous: undefined, floor}
     this.#floorFile = floor
   }
+}
+
+/** A refusal in one word; throws what is none. */
+export function wordOf(error: unknown): string {
+  if (!(error instanceof RelError)) throw error
+  const {code, details} = error
+  return code === 'upgrade_grant_invalid' ? String(details?.cause_code) : code
 }
 
 const verdicts = new Map<string, RelError | undefined>()
