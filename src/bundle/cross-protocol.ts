@@ -18,6 +18,46 @@ export function checkOneMeaning(bytes: Uint8Array): void {
     throw new RelError('cross_protocol', `no bare signature is made or believed here: ${reason}`)
 }
 
+/**
+ * checkOneMeaning over bytes that come in pieces. Held in memory is only what could still be
+ * something else as a whole: the beginning, and JSON objects up to MAX_MANIFEST.
+ */
+export class OneMeaning {
+  #held: Buffer[] = []
+  #heldBytes = 0
+  #bytes = 0
+  #isHolding = true
+
+  add(piece: Uint8Array): void {
+    this.#bytes += piece.length
+    if (!this.#isHolding) return
+    this.#held.push(Buffer.from(piece)) // its owner may use the memory again
+    this.#heldBytes += piece.length
+    if (this.#heldBytes <= SHORT) return
+    if (this.#heldBytes <= MAX_MANIFEST && this.#mayBeObject()) return
+    // too long for all but what is told by its beginning
+    this.#held = [Buffer.concat(this.#held, SHORT + 1)]
+    this.#isHolding = false
+  }
+
+  /** Refuses as checkOneMeaning does; asked once, at the end. */
+  check(): void {
+    const held = Buffer.concat(this.#held)
+    checkOneMeaning(this.#isHolding ? held : held.subarray(0, Math.min(this.#bytes, SHORT + 1)))
+  }
+
+  #mayBeObject(): boolean {
+    for (const piece of this.#held) {
+      const first = piece.find((byte) => !isSpace(byte))
+      if (first !== undefined) return first === 0x7b
+    }
+    return true
+  }
+}
+
+/** Longer than a digest, and than a signature with a comment. */
+const SHORT = SIGNATURE_BYTES + MAX_COMMENT
+
 function otherMeaning(bytes: Buffer): string | undefined {
   const head = bytes.toString('latin1', 0, 8)
   if (head.startsWith('DSSEv1 ')) return 'it is the input of a DSSE signature'

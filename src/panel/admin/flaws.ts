@@ -1,4 +1,5 @@
 import {createHash} from 'node:crypto'
+import {OneMeaning} from '../../bundle/cross-protocol.ts'
 import {type Missing, missingFrom} from '../../release/completeness.ts'
 import type {Matrix, Release, ReleaseArtifact} from '../../release/release.ts'
 import {artifactKey} from '../../release/release-manifest.ts'
@@ -110,12 +111,25 @@ async function reasonAgainst(
   if ((await blobs.stat(artifact.sha256)) !== artifact.size) return 'size_differs'
   const hash = createHash('sha256')
   const check = checkEd25519Pieces(key, decodeSignature(artifact.signature))
+  const meaning = new OneMeaning()
   for await (const piece of blobs.read(artifact.sha256)) {
     hash.update(piece)
+    meaning.add(piece)
     check.update(piece)
   }
   if (hash.digest('hex') !== artifact.sha256) return 'bytes_differ'
+  if (!hasOneMeaning(meaning)) return 'cross_protocol'
   return check.verdict() ? undefined : 'signature_wrong'
+}
+
+function hasOneMeaning(meaning: OneMeaning): boolean {
+  try {
+    meaning.check()
+    return true
+  } catch (error) {
+    if (error instanceof RelError && error.code === 'cross_protocol') return false
+    throw error
+  }
 }
 
 async function pooled<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {

@@ -20,6 +20,7 @@ import {
   upload,
   wanted,
 } from '../../support/panel.ts'
+import {testArtifact} from '../../support/releases.ts'
 
 const matrix: readonly Slot[] = ['agent', 'helper'].flatMap((component) =>
   ['amd64', 'arm64', 'armhf', 'riscv64'].map((arch) => ({component, os: 'linux', arch})),
@@ -159,6 +160,31 @@ test('bytes are read again when they are published', async () => {
     assert.equal(namesOf((await flip(panel, release)).json), [`${artifact?.name} not_uploaded`])
     await upload(panel, good)
     await wanted(200, flip(panel, release))
+  } finally {
+    await panel.stop()
+  }
+})
+
+test('an artifact whose bare signature would count for something else is named', async () => {
+  const panel = await startPanel({products: {agent: [agentSlot]}})
+  try {
+    const plain = await makeRelease({version: '1.0.0'})
+    const [artifact] = plain.file.release.artifacts
+    assert.ok(artifact)
+    for (const [name, text] of [
+      ['a manifest', '{"bundle_name": "x", "version": "1.0.0", "files": {}}'],
+      ['the input of another signature', 'DSSEv1 1 x 1 y'],
+    ] as const) {
+      const bytes = Buffer.from(text)
+      const made = await testArtifact(artifact, artifact.name, bytes, panelSigners.artifact)
+      const version = `1.0.${bytes.length}`
+      const terms = {...plain.file.release, version, artifacts: [{...artifact, ...made}]}
+      const file = await signRelease(terms, testSigner(panelSigners.manifest))
+      const release = {file, text: releaseText(file), bytes: new Map([[artifact.name, bytes]])}
+      await draft(panel, release)
+      const {status, json} = await flip(panel, release)
+      assert.equal([name, status, namesOf(json)], [name, 409, [`${artifact.name} cross_protocol`]])
+    }
   } finally {
     await panel.stop()
   }
