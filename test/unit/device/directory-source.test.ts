@@ -1,0 +1,180 @@
+import {
+  cpSync,
+  mkdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import {join} from 'node:path'
+import {test} from 'uvu'
+import * as assert from 'uvu/assert'
+import {apply} from '../../../src/device/apply.ts'
+import {availability} from '../../../src/device/candidate.ts'
+import type {Device} from '../../../src/device/device.ts'
+import {directorySource} from '../../../src/device/directory-source.ts'
+import type {Source} from '../../../src/device/source.ts'
+import {checkFound, look, stageOffer} from '../../../src/device/update.ts'
+import {
+  packedBundle,
+  releaseAssets,
+  releaseSources,
+  target,
+} from '../../support/device/github-releases.ts'
+import {bundleOf, deviceAt, installOne, plain} from '../../support/device/node.ts'
+import {rejectsCode} from '../../support/rejects.ts'
+import {writeTree} from '../../support/signed-tree.ts'
+import {temporaryFolder} from '../../support/tmp.ts'
+
+const sources = await releaseSources('1.0.0')
+
+type Stick = Device & {readonly source: Source; readonly at: (...names: string[]) => string}
+
+/** A node that runs 1.0.0, and the empty stick it looks at. */
+async function stick(change: object = {}): Promise<Stick> {
+  const folder = join(temporaryFolder(), 'a stick')
+  mkdirSync(folder)
+  const config = {source: {directory: folder}, target, ...change}
+  const device = deviceAt(join(temporaryFolder(), 'node'), {}, config)
+  await installOne(device, sources)
+  const {source} = device.config
+  if (source?.kind !== 'directory') throw new Error('no directory')
+  const at = (...names: string[]) => join(folder, ...names)
+  return {...device, source: directorySource(device, source), at}
+}
+
+const tree = async (path: string, version: string) => writeTree(path, await bundleOf(version))
+const archive = async (path: string, version: string) =>
+  writeFileSync(path, await packedBundle(version))
+
+const find = (device: Stick, version?: string) =>
+  look(device, device.source, {isRetry: false, version})
+const offered = async (device: Stick, version?: string) =>
+  (await find(device, version)).answer.offer?.version
+
+async function update(device: Stick): Promise<void> {
+  await stageOffer(device, checkFound(await find(device)), plain)
+  await apply(device, plain)
+}
+
+const runs = ({root}: Device) => readlinkSync(join(root, 'current'))
+
+test('the highest of folders and archives is taken, whatever they are called', async () => {
+  const device = await stick()
+  await tree(device.at('app-9.9.9'), '1.1.0')
+  await archive(device.at('a.tar.zst'), '1.3.0')
+  mkdirSync(device.at('older'))
+  await archive(device.at('older', 'b.tar.zst'), '1.2.0')
+  assert.is(await offered(device, '1.2.0'), '1.2.0')
+  assert.is(await offered(device, '1.4.0'), undefined)
+  await update(device)
+  assert.is(runs(device), 'versions/1.3.0')
+  assert.is(await offered(device), undefined)
+})
+
+test('a release with its artifact beside it', async () => {
+  const device = await stick()
+  mkdirSync(device.at('release'))
+  for (const {name, bytes} of await releaseAssets('1.1.0'))
+    writeFileSync(device.at('release', name), bytes)
+  const {offer} = (await find(device)).answer
+  assert.ok(offer?.sha256 !== undefined)
+  await update(device)
+  assert.is(runs(device), 'versions/1.1.0')
+})
+
+test('a release whose artifact is missing or another is not taken', async () => {
+  const device = await stick()
+  const [manifest, bundle] = await releaseAssets('1.1.0')
+  if (manifest === undefined || bundle === undefined) throw new Error('no assets')
+  writeFileSync(device.at(manifest.name), manifest.bytes)
+  const missing = await rejectsCode(() => update(device), 'upgrade_source_invalid')
+  assert.is(missing.details?.cause_code, 'asset_missing')
+  await archive(device.at(bundle.name), '1.2.0')
+  rmSync(device.at('manifest.json'))
+  assert.is(await offered(device), '1.2.0')
+  writeFileSync(device.at(manifest.name), manifest.bytes)
+  rmSync(device.at(bundle.name))
+  writeFileSync(device.at(bundle.name), Buffer.alloc(bundle.bytes.length))
+  await rejectsCode(() => update(device), 'upgrade_checksum_mismatch')
+  assert.is(runs(device), 'versions/1.0.0')
+})
+
+test('what is not ours is no matter', async () => {
+  const device = await stick()
+  await tree(device.at('good'), '1.1.0')
+  const other = await bundleOf('3.0.0')
+  writeTree(device.at('other product'), other)
+  const theirs = JSON.parse(other.manifestBytes.toString('utf8'))
+  theirs.manifest.rel.product = 'theirs'
+  writeFileSync(device.at('other product', 'manifest.json'), JSON.stringify(theirs))
+  mkdirSync(device.at('web'))
+  writeFileSync(device.at('web', 'manifest.json'), '{"name": "a web page"}')
+  mkdirSync(device.at('broken'))
+  writeFileSync(device.at('broken', 'manifest.json'), '{')
+  writeFileSync(device.at('photos.tar.gz'), 'no archive')
+  writeFileSync(device.at('read me.txt'), 'hello')
+  assert.is(await offered(device), '1.1.0')
+})
+
+test('an unsigned higher version does not hide a signed one, and alone it is told', async () => {
+  const device = await stick()
+  await tree(device.at('forged'), '9.0.0')
+  const bytes = JSON.parse((await bundleOf('9.0.0')).manifestBytes.toString('utf8'))
+  bytes.manifest.timestamp += 1
+  writeFileSync(device.at('forged', 'manifest.json'), JSON.stringify(bytes))
+  await rejectsCode(() => find(device), 'upgrade_signature_invalid')
+  await tree(device.at('good'), '1.1.0')
+  assert.is(await offered(device), '1.1.0')
+})
+
+test('links are not followed, and folders not deeper than two', async () => {
+  const device = await stick()
+  const outside = temporaryFolder()
+  await tree(join(outside, 'tree'), '1.5.0')
+  await archive(join(outside, 'app.tar.zst'), '1.5.0')
+  symlinkSync(outside, device.at('link'))
+  symlinkSync(join(outside, 'tree'), device.at('tree'))
+  symlinkSync(join(outside, 'app.tar.zst'), device.at('app.tar.zst'))
+  mkdirSync(device.at('manifest'))
+  symlinkSync(join(outside, 'tree', 'manifest.json'), device.at('manifest', 'manifest.json'))
+  await tree(device.at('1', '2', '3'), '1.4.0')
+  assert.is(await offered(device), undefined)
+  await tree(device.at('1', 'second'), '1.1.0')
+  assert.is(await offered(device), '1.1.0')
+})
+
+test('a folder with too many names is not searched', async () => {
+  const device = await stick()
+  for (let n = 0; n < 4097; n++) writeFileSync(device.at(`${n}.jpg`), '')
+  await rejectsCode(() => find(device), 'upgrade_source_invalid')
+})
+
+test('a stick that is not there, or is pulled out, has a code of its own', async () => {
+  const device = await stick()
+  await tree(device.at('good'), '1.1.0')
+  const {offer} = (await find(device)).answer
+  renameSync(device.at(), `${device.at()} elsewhere`)
+  await rejectsCode(() => find(device), 'upgrade_source_unreachable')
+  await rejectsCode(async () => offer?.fetch(), 'upgrade_source_unreachable')
+  cpSync(`${device.at()} elsewhere`, device.at(), {recursive: true})
+  await update(device)
+  assert.is(runs(device), 'versions/1.1.0')
+})
+
+const words: readonly [string, string | undefined, boolean, boolean | 'unknown'][] = [
+  ['1.1.0', undefined, false, false],
+  ['1.1.0', '1.1.0', false, false],
+  ['1.9.0', '1.10.0', true, true],
+  ['1.10.0', '1.9.0', true, false],
+  ['1.1.0', '1.2.0-beta.1', true, 'unknown'],
+  ['1.1.0', '1.1.0+build.7', true, 'unknown'],
+]
+
+for (const [running, offer, versionDifferent, updateAvailable] of words)
+  test(`in the words of D4: ${running} runs, ${offer ?? 'nothing'} is there`, () => {
+    assert.equal(availability(running, offer), {versionDifferent, updateAvailable})
+  })
+
+test.run()
