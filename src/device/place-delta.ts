@@ -5,6 +5,7 @@ import {DeltaArchive, entryName} from '../bundle/delta/delta-archive.ts'
 import {
   type Brought,
   type DeltaEnd,
+  type DeltaPlan,
   type DeltaTree,
   deltaFailed,
   parseDelta,
@@ -23,7 +24,7 @@ import {countDeltaFailure, mayTakeDelta} from './delta-tries.ts'
 import {type Device, recordsOf} from './device.ts'
 import {versionPath, writing} from './layout.ts'
 import {placeWith} from './place-tree.ts'
-import type {Place} from './stage.ts'
+import type {Check, Place} from './stage.ts'
 import type {PortWriter} from './write-tree.ts'
 
 const BLOCK = 1024 * 1024
@@ -35,32 +36,61 @@ const BLOCK = 1024 * 1024
  */
 export function deltaPlace(path: string): Place {
   return async (device, check) => {
-    const {deltaMaxBytes, profile} = device.config
-    if (deltaMaxBytes === 0 || profile.kind !== 'tree')
-      throw deltaFailed('this node takes no deltas')
-    if (!(await decodesDeltas()))
-      throw deltaFailed(`node ${process.version} ignores the dictionary of zstd`)
+    await checkTakesDeltas(device)
     let version: string | undefined
     const archiveSize = statIfThere(path)?.size ?? 0
     try {
-      return await placeWith(device, archiveSize, check, async (policy, writer) => {
-        const archive = new DeltaArchive(path)
-        try {
-          const head = await verifiedHead(archive, policy)
-          checkTries(device, head.verified.manifest.version)
-          version = head.verified.manifest.version
-          writing(() => writer.begin(head.verified))
-          for (const [name, bytes] of head.sidecars) writing(() => writer.sidecar(name, bytes))
-          await writeFiles(device, archive, head.verified, writer)
-          return head.verified
-        } finally {
-          archive.close()
-        }
-      })
+      return await placeWith(device, archiveSize, check, (policy, writer) =>
+        withArchive(path, async (archive) => {
+          const {verified, sidecars} = await verifiedHead(archive, policy)
+          checkTries(device, verified.manifest.version)
+          version = verified.manifest.version
+          writing(() => writer.begin(verified))
+          for (const [name, bytes] of sidecars) writing(() => writer.sidecar(name, bytes))
+          await writeFiles(archive, await planOf(device, archive, verified), writer)
+          for (const {path: at, target} of verified.manifest.rel?.links ?? [])
+            writer.link(at, target)
+          return verified
+        }),
+      )
     } catch (error) {
       if (version !== undefined && isDeltaFailure(error)) countFailure(device, version)
       throw error
     }
+  }
+}
+
+/** What a delta leads to, verified, and that it starts from what is installed; writes nothing. */
+export async function checkDelta(
+  device: Device,
+  path: string,
+  policy: VerifyPolicy,
+  check: Check,
+): Promise<VerifiedManifest> {
+  await checkTakesDeltas(device)
+  return withArchive(path, async (archive) => {
+    const {verified} = await verifiedHead(archive, policy)
+    check(verified)
+    await planOf(device, archive, verified)
+    return verified
+  })
+}
+
+async function checkTakesDeltas({config: {deltaMaxBytes, profile}}: Device): Promise<void> {
+  if (deltaMaxBytes === 0 || profile.kind !== 'tree') throw deltaFailed('this node takes no deltas')
+  if (!(await decodesDeltas()))
+    throw deltaFailed(`node ${process.version} ignores the dictionary of zstd`)
+}
+
+async function withArchive<T>(
+  path: string,
+  work: (archive: DeltaArchive) => Promise<T>,
+): Promise<T> {
+  const archive = new DeltaArchive(path)
+  try {
+    return await work(archive)
+  } finally {
+    archive.close()
   }
 }
 
@@ -101,24 +131,32 @@ async function verifiedHead(archive: DeltaArchive, policy: VerifyPolicy): Promis
   }
 }
 
-async function writeFiles(
+/** Where everything comes from, and the folder of the old tree. */
+type Plan = DeltaPlan & {readonly folder: string}
+
+async function planOf(
   device: Device,
   archive: DeltaArchive,
-  {manifest, contentSha256}: VerifiedManifest,
-  writer: PortWriter,
-): Promise<void> {
+  {manifest, contentSha256: digest}: VerifiedManifest,
+): Promise<Plan> {
   const document = parseDelta(await archive.document())
   const old = await installedTree(device, document.from)
-  const next = {manifest, digest: contentSha256}
-  const plan = planDelta(document, old, next, device.config.deltaMaxBytes)
-  for (const {file, old: from} of plan.reused) reuseFile(join(old.folder, from.path), file, writer)
-  for (const [at, brought] of plan.brought.entries()) {
-    await archive.open(entryName(at), brought.size)
-    await bring(archive, brought, old.folder, writer)
+  const plan = planDelta(document, old, {manifest, digest}, device.config.deltaMaxBytes)
+  return {...plan, folder: old.folder}
+}
+
+async function writeFiles(
+  archive: DeltaArchive,
+  {reused, brought, folder}: Plan,
+  writer: PortWriter,
+): Promise<void> {
+  for (const {file, old} of reused) reuseFile(join(folder, old.path), file, writer)
+  for (const [at, each] of brought.entries()) {
+    await archive.open(entryName(at), each.size)
+    await bring(archive, each, folder, writer)
     await archive.end()
   }
   await archive.finish()
-  for (const {path, target} of manifest.rel?.links ?? []) writer.link(path, target)
 }
 
 type Installed = DeltaTree & {readonly folder: string}

@@ -59,8 +59,14 @@ export async function checkSource(
       const verified = await checkFolder(config, anchorOf(root), source, now, check)
       return {slot: slotOf(verified, now), verified}
     }
+    const policy = policyOf(root, config, now)
+    if (isDeltaName(source)) {
+      const {checkDelta} = await import('./place-delta.ts')
+      const verified = await checkDelta(device, source, policy, check)
+      return {slot: slotOf(verified, now), verified}
+    }
     const {verifyBundle} = await import('../bundle/verify.ts')
-    const verified = await verifyBundle(source, policyOf(root, config, now))
+    const verified = await verifyBundle(source, policy)
     check(verified)
     return {slot: slotOf(verified, now), verified}
   } catch (error) {

@@ -19,7 +19,7 @@ import type {Device} from '../../../src/device/device.ts'
 import {realFs} from '../../../src/device/durable-fs.ts'
 import {loadRecords} from '../../../src/device/layout.ts'
 import {deltaPlace} from '../../../src/device/place-delta.ts'
-import {stage} from '../../../src/device/stage.ts'
+import {checkSource, stage} from '../../../src/device/stage.ts'
 import {verifyDevice} from '../../../src/device/status.ts'
 import {sha256Hex} from '../../../src/system/hash.ts'
 import {
@@ -85,6 +85,17 @@ test('the name of a file is enough for stage to know a delta', async () => {
   const device = await nodeWith(old)
   await stage(device, delta, plain)
   await has(device, next)
+})
+
+test('a delta is checked without being staged', async () => {
+  const device = await nodeWith(old)
+  assert.is((await checkSource(device, delta, plain)).slot.digest, next.digest)
+  const bad = rawDelta(next, document([patch()]))
+  await rejectsCode(() => checkSource(device, bad, plain), 'upgrade_delta_failed')
+  const unmet = {...plain, expect: {version: '3.0.0'}}
+  await rejectsCode(() => checkSource(device, delta, unmet), 'version_mismatch')
+  assert.equal(versionsOf(device), ['1.0.0'])
+  assert.is(existsSync(join(device.root, '.rel/deltas.json')), false)
 })
 
 test('a version that was left is a base as well', async () => {

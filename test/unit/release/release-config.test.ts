@@ -23,6 +23,18 @@ for (const [name, want] of Object.entries(names))
     assert.ok(required)
   })
 
+test('a delta is for what its bundle is for, and never required', () => {
+  for (const from of ['1.4.1', '1.5.0-rc.1', 'linux-amd64'])
+    for (const rules of [
+      noConfig,
+      parseReleaseConfig('artifacts: [{match: "*"}]', 'release.yaml'),
+    ]) {
+      const name = `agent-1.4.2-linux-arm64.from-${from}.delta.tar.zst`
+      const wanted = {component: 'agent', os: 'linux', arch: 'arm64', required: false}
+      assert.equal(assign(rules, {}, name, '1.4.2'), wanted)
+    }
+})
+
 test('what a name does not say is asked for, or given', () => {
   for (const name of ['agent', 'agent.tar.gz', 'agent-linux', 'agent-arm64', 'constructor-linux'])
     throwsCode(() => assign(noConfig, {}, name, '1.4.2'), 'artifact_unassigned')
