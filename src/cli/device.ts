@@ -12,6 +12,7 @@ import type {Records} from '../device/layout.ts'
 import {type Slot, slotJson} from '../device/record.ts'
 import {checkSource, stage} from '../device/stage.ts'
 import {transitions} from '../device/state.ts'
+import type {Takeover} from '../device/takeover-plan.ts'
 import {type Status, statusJson, statusOf, verifyDevice} from '../device/status.ts'
 import {counted} from '../system/counted.ts'
 import {RelError} from '../system/error.ts'
@@ -160,6 +161,7 @@ function changedOutcome(device: Device, {record, floor}: Records, undo?: string)
 
 export type InitFlags = ChangeFlags & {
   readonly repair: boolean
+  readonly adopt: boolean
   readonly config?: string | undefined
   readonly trust?: string | undefined
   readonly bundle?: string | undefined
@@ -168,6 +170,7 @@ export type InitFlags = ChangeFlags & {
 /** `rel device init`: the first installation, or the records of one that has lost them. */
 export async function deviceInit(path: string, flags: InitFlags): Promise<Outcome> {
   if (flags.repair) return deviceRepair(path, flags)
+  if (flags.adopt) return deviceAdopt(path, flags)
   const {config: configPath, trust, bundle} = flags
   if (configPath === undefined || trust === undefined || bundle === undefined)
     throw new RelError('input_required', '--config, --trust and --bundle are needed', {
@@ -191,6 +194,49 @@ export async function deviceInit(path: string, flags: InitFlags): Promise<Outcom
 async function checkBundle(config: Device['config'], trust: string, bundle: string): Promise<Slot> {
   const {checkFirst} = await import('../device/init.ts')
   return checkFirst(config, trust, bundle, Math.floor(Date.now() / 1000))
+}
+
+async function deviceAdopt(path: string, flags: InitFlags): Promise<Outcome> {
+  const {config: configPath, trust: anchorPath} = flags
+  if (configPath === undefined || anchorPath === undefined)
+    throw new RelError('input_required', '--config and --trust are needed', {
+      hint: 'rel device init --help',
+    })
+  const {readConfigFile} = await import('../device/init.ts')
+  const {adopt, checkTakeover} = await import('../device/takeover.ts')
+  const {takeoverJson, takeoverLines} = await import('../device/takeover-plan.ts')
+  const {config, configText} = readConfigFile(configPath)
+  const root = realRoot(path)
+  const now = Math.floor(Date.now() / 1000)
+  const plan = await checkTakeover(root, config, {configText, anchorPath}, now)
+  const steps = {plan: takeoverJson(plan)}
+  if (flags['dry-run'])
+    return {
+      result: {dry_run: true, candidate: slotJson(plan.running), ...steps},
+      lines: takeoverLines(plan),
+    }
+  const world = realWorld(root, config, flags.events ? printEvent : () => undefined)
+  await adopt({root, config, world}, plan, anchorPath)
+  const device = openDevice(path)
+  return {
+    result: {...statusJson(statusOf(device)), dry_run: false, ...steps},
+    lines: [`✔ ${plan.running.version} is taken over, and nothing was restarted`],
+    warnings: plan.leaves.map((name) => `start the program again, then remove ${name}`),
+    undo: undoOf(path, plan),
+  }
+}
+
+/** What leads back to the other updater. */
+function undoOf(path: string, {undo, keeps}: Takeover): string {
+  const at = (name: string) => shellWord(`${path}/${name}`)
+  return [
+    `ln -sfn ${shellWord(undo.current)} ${at('current')}`,
+    ...(undo.previous === undefined
+      ? []
+      : [`ln -sfn ${shellWord(undo.previous)} ${at('previous')}`]),
+    `rm -r ${['.rel', 'device.json', 'trust_anchor.json'].map(at).join(' ')}`,
+    ...keeps.map((name) => `mv ${at(`${name}.before-rel`)} ${at(name)}`),
+  ].join(' && ')
 }
 
 async function deviceRepair(path: string, flags: InitFlags): Promise<Outcome> {

@@ -62,6 +62,7 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'place-delta',
     'place-tree',
     'program',
+    'takeover',
     'sealed-file',
     'staged-time',
     'verify-installed',
