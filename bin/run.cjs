@@ -83,19 +83,20 @@ function wantedName(words) {
  * The cache of one command and Node.js. The second line of a topic's program lists its commands, so
  * that no other word makes a file.
  */
-function cacheFile(folder, name, text) {
+function cacheFile({folder, label}, name, text) {
   const [, listed = ''] = /^.*\n\/\/ (.*)\n/.exec(text.slice(0, 1000)) || []
   const words = process.argv.slice(2).filter((word) => word[0] !== '-')
   const rest = words.slice(1, 3).join(' ')
   const command = listed.split(',').find((one) => one === rest || rest.indexOf(`${one} `) === 0)
   const suffix = command ? `-${command.replace(' ', '-')}` : ''
-  return path.join(folder, `${process.version}-${process.arch}-${name}${suffix}`)
+  return path.join(folder, `${process.version}-${process.arch}${label}-${name}${suffix}`)
 }
 
 /** What a cache must have been made of, 128 bytes: V8 itself compares no more than the length. */
-function sourceStamp(program, source) {
-  const {mtimeMs} = fs.statSync(program)
-  return Buffer.from(`${source.slice(0, 72)} ${source.length} ${mtimeMs}`.slice(0, 128).padEnd(128))
+function sourceStamp(source, changedMs) {
+  return Buffer.from(
+    `${source.slice(0, 72)} ${source.length} ${changedMs}`.slice(0, 128).padEnd(128),
+  )
 }
 
 /**
@@ -136,14 +137,14 @@ function writeCache(file, pieces) {
  * bytecode stored when the run ends with 0. Node's compile cache holds a module as it is before it
  * runs, so that every function is compiled again in every run; this one is made after the run.
  */
-function loadProgram(program, folder, name) {
-  const text = readProgram(program)
+function loadProgram(files, program, name) {
+  const text = files.read(program)
   if (text === undefined) return
   const vm = require('node:vm')
   const parameters = 'exports, require, module, __filename, __dirname, importModule'
   const source = `(function (${parameters}) {${text}\n})`
-  const file = folder && name && cacheFile(folder, name, text)
-  const stamp = file && sourceStamp(program, text)
+  const file = files.folder && name && cacheFile(files, name, text)
+  const stamp = file && sourceStamp(text, files.changedMs(program))
   const script = new vm.Script(source, {
     filename: program,
     cachedData: file && readCache(file, stamp),
@@ -157,31 +158,41 @@ function loadProgram(program, folder, name) {
     })
   }
   const module = {exports: {}}
-  const requireThere = require('node:module').createRequire(program)
-  const importModule = (specifier) => import(specifier) // a vm.Script has none of its own
+  const requireThere = files.requireFrom(program)
   const run = script.runInThisContext()
-  run(module.exports, requireThere, module, program, path.dirname(program), importModule)
+  run(module.exports, requireThere, module, program, path.dirname(program), files.importModule)
   return {start: module.exports.start, keep}
 }
 
-/** scripts/build.ts writes nothing but ASCII. */
-function readProgram(program) {
-  try {
-    return fs.readFileSync(program, 'latin1')
-  } catch {
-    return undefined
+/** The files of the package; a single executable has them inside (bin/sea.cjs). */
+function packageFiles(folder) {
+  return {
+    folder,
+    label: '',
+    completes: true,
+    read: (program) => {
+      try {
+        return fs.readFileSync(program, 'latin1') // scripts/build.ts writes nothing but ASCII
+      } catch {
+        return undefined
+      }
+    },
+    changedMs: (program) => fs.statSync(program).mtimeMs,
+    requireFrom: (program) => require('node:module').createRequire(program),
+    importModule: (specifier) => import(specifier), // a vm.Script has none of its own
   }
 }
 
 /** Runs the command: by the program of its topic when its words are plain, else by the whole one. */
-async function runProgram(whole, folder) {
+async function runProgram(files, whole) {
   const name = wantedName(process.argv.slice(2))
   const topic = name && path.join(path.dirname(whole), 'topics', `${name}.cjs`)
-  const small = topic && loadProgram(topic, folder, name)
-  if (small && (await small.start(root))) return small.keep()
-  const program = loadProgram(whole, folder, small ? `${name}-whole` : name)
+  const small = topic && loadProgram(files, topic, name)
+  const home = path.dirname(path.dirname(whole))
+  if (small && (await small.start(home))) return small.keep()
+  const program = loadProgram(files, whole, small ? `${name}-whole` : name)
   program.keep()
-  program.start(root)
+  program.start(home, undefined, files.completes)
 }
 
 /** Newest change of a file or folder below `folder`: a removed file changes its folder. */
@@ -215,8 +226,8 @@ function asksVersion(words) {
   return words.length === 1 && /^(--version|-v|version)$/.test(words[0])
 }
 
-function printVersion() {
-  const facts = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8'))
+function printVersion(text) {
+  const facts = JSON.parse(text)
   const machine = `${process.platform}-${process.arch}`
   process.stdout.on('error', () => {})
   process.stdout.write(`rel ${facts.version} ${machine} node-${process.version}\n`)
@@ -224,12 +235,14 @@ function printVersion() {
 
 function start() {
   if (!isSupported(process.versions.node)) return refuseOldNode()
-  if (asksVersion(process.argv.slice(2))) return printVersion()
+  if (asksVersion(process.argv.slice(2)))
+    return printVersion(fs.readFileSync(path.join(root, 'package.json'), 'utf8'))
   const program = path.join(root, 'dist', 'rel.cjs')
   const folder = privateCache()
   if (!runsBuild(program)) return runSources(folder)
   if (!fs.existsSync(program)) return refuseBrokenPackage(program)
-  runProgram(program, folder)
+  runProgram(packageFiles(folder), program)
 }
 
-start()
+if (require.main === module) start()
+module.exports = {asksVersion, printVersion, privateCache, runProgram}

@@ -1,4 +1,5 @@
 import {mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs'
+import {builtinModules} from 'node:module'
 import {basename, dirname, join, relative} from 'node:path'
 import {fileURLToPath} from 'node:url'
 import {parseArgs} from 'node:util'
@@ -47,23 +48,35 @@ const apart = ['@octokit/rest', 'openpgp']
 /**
  * Builds the program of the published package: one CommonJS file whose modules are evaluated when
  * first used, a small one per topic for plain command lines, and one file per worker
- * (docs/decisions/start-up.md).
+ * (docs/decisions/start-up.md). Returns the packages that it loads from node_modules.
  */
-export async function buildProgram(outdir: string): Promise<void> {
+export async function buildProgram(outdir: string): Promise<string[]> {
   rmSync(outdir, {recursive: true, force: true})
   mkdirSync(outdir, {recursive: true})
   const manifest = portable(await sourceManifest(root))
   writeFileSync(join(outdir, 'manifest.json'), JSON.stringify(manifest))
-  const inputs = await buildFile(join(outdir, 'rel.cjs'), wholeEntry(), wholePlugins)
+  const {inputs, packages} = await buildFile(join(outdir, 'rel.cjs'), wholeEntry(), wholePlugins)
   stampProgram(join(outdir, 'rel.cjs'))
   for (const topic of topics()) await buildTopic(join(outdir, 'topics', `${topic}.cjs`), topic)
-  for (const name of apart)
-    inputs.push(...(await buildFile(join(outdir, apartFile(name)), `export * from '${name}'`, [])))
+  for (const name of apart) {
+    const file = await buildFile(join(outdir, apartFile(name)), `export * from '${name}'`, [])
+    inputs.push(...file.inputs)
+  }
   for (const worker of workerFiles()) {
     const outfile = join(outdir, basename(worker).replace(/\.ts$/, '.cjs'))
     await build({...options, entryPoints: [join(root, 'src', worker)], outfile})
   }
   writeFileSync(join(outdir, 'LICENSES.txt'), licenses(inputs))
+  return packages
+}
+
+/** Builds packages into one file, whose `packages` has a function for each that evaluates it. */
+export async function buildPackages(outfile: string, names: readonly string[]): Promise<void> {
+  const loaders = names.map((name) => `${JSON.stringify(name)}: () => require('${name}')`)
+  const contents = `export const packages = {${loaders.join(',')}}`
+  const {inputs} = await buildFile(outfile, contents, [nothingOptional()], [])
+  const file = join(dirname(outfile), 'LICENSES.txt')
+  writeFileSync(file, `${readFileSync(file, 'utf8')}\n${licenses(inputs)}`)
 }
 
 async function buildTopic(outfile: string, topic: string): Promise<void> {
@@ -76,16 +89,29 @@ async function buildTopic(outfile: string, topic: string): Promise<void> {
   )
 }
 
-/** Builds one file from the text of its entry; returns the paths of what it was made of. */
-async function buildFile(outfile: string, contents: string, plugins: Plugin[]): Promise<string[]> {
+type BuiltFile = {readonly inputs: string[]; readonly packages: string[]}
+
+/** Builds one file from the text of its entry: what it was made of, and what it loads at run time. */
+async function buildFile(
+  outfile: string,
+  contents: string,
+  plugins: Plugin[],
+  apartFrom: readonly string[] = options.external,
+): Promise<BuiltFile> {
   const {metafile} = await build({
     ...options,
     stdin: {contents, resolveDir: root, sourcefile: 'entry.ts', loader: 'ts'},
     outfile,
     metafile: true,
     plugins,
+    external: [...apartFrom],
   })
-  return Object.keys(metafile.inputs)
+  const imports = Object.values(metafile.outputs).flatMap((output) => output.imports)
+  const names = imports.filter((one) => one.external === true).map(({path}) => path)
+  const packages = names.filter(
+    (name) => !/^\.|^node:/.test(name) && !builtinModules.includes(name),
+  )
+  return {inputs: Object.keys(metafile.inputs), packages: [...new Set(packages)].sort()}
 }
 
 /**
@@ -113,9 +139,8 @@ const options = {
   legalComments: 'none', // their licences are in LICENSES.txt
   define: {'import.meta.url': 'importMetaUrl'},
   banner: {js: banner},
-  external,
-  // relative to the checkout, so that it may be built from anywhere
-  absWorkingDir: root,
+  external: [...external, './manifest.json'],
+  absWorkingDir: root, // the paths of inputs are relative to it
 } as const satisfies Parameters<typeof build>[0]
 
 const wholePlugins = [
@@ -148,14 +173,13 @@ function loadersOf(files: readonly string[]): string {
 function wholeEntry(): string {
   const files = commandFiles(join(root, 'src', 'commands'))
   return `
-    import {readFileSync} from 'node:fs'
-    import {join} from 'node:path'
     import {main} from './src/cli/main.ts'
     import facts from './package.json'
     const loaders = ${loadersOf(files)}
-    export function start(root, path) {
+    export function start(root, path, completes) {
       main(process.argv.slice(2), {
         root,
+        completes,
         facts: {name: facts.name, version: facts.version, oclif: facts.oclif},
         ids: new Set(Object.keys(loaders)),
         load: async (id) => {
@@ -163,7 +187,7 @@ function wholeEntry(): string {
           command.id = id
           return command
         },
-        manifest: async () => JSON.parse(readFileSync(join(__dirname, 'manifest.json'), 'utf8')),
+        manifest: async () => require('./manifest.json'),
       }, path)
     }`
 }
@@ -197,12 +221,14 @@ function topicEntry(own: readonly string[]): string {
     }`
 }
 
-/** The manifest without what is true of this checkout only. */
+/** The manifest without what is true of this checkout only, in an order that does not change. */
 function portable(manifest: Readonly<Record<string, object>>): Record<string, object> {
   return Object.fromEntries(
-    Object.entries(manifest).map(([id, command]) => {
-      return [id, {...command, relativePath: undefined, isESM: undefined}]
-    }),
+    Object.entries(manifest)
+      .sort()
+      .map(([id, command]) => {
+        return [id, {...command, relativePath: undefined, isESM: undefined}]
+      }),
   )
 }
 
@@ -254,6 +280,16 @@ function oclifParts(): Plugin {
       builder.onLoad({filter: /.*/, namespace: 'oclif-parts'}, () => {
         return {contents: getters.join('\n'), loader: 'js', resolveDir: root}
       })
+    },
+  }
+}
+
+/** Requires of packages that are only tried, and are not installed: they fail when they are run. */
+function nothingOptional(): Plugin {
+  return {
+    name: 'nothing-optional',
+    setup(builder) {
+      builder.onResolve({filter: /^pg-native$/}, ({path}) => ({path, external: true}))
     },
   }
 }

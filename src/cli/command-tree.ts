@@ -15,6 +15,8 @@ export type CommandTree = {
   /** Ids with colons (`keys:new`). */
   readonly ids: ReadonlySet<string>
   load(id: string): Promise<Command.Class>
+  /** False in a single executable: @oclif/plugin-autocomplete reads its own files, and is not inside. */
+  readonly completes?: boolean
   /** Flags, arguments and summaries of all commands, for help; slow in a checkout. */
   manifest(): Promise<Readonly<Record<string, Command.Cached>>>
 }

@@ -23,7 +23,7 @@ export type Path = 'quick' | 'full'
 export function main(argv: readonly string[], tree: CommandTree, path: Path = 'quick'): void {
   beginOutput()
   const mode = modeOf(argv)
-  const ids = new Set([...tree.ids, ...pluginCommands])
+  const ids = new Set([...tree.ids, ...(tree.completes === false ? [] : pluginCommands)])
   const request = readRequest(argv, ids)
   const command = request.ask === 'command' ? request.id.replaceAll(':', ' ') : null
   const report = (error: unknown, exit?: number) => {

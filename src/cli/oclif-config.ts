@@ -24,13 +24,14 @@ export async function quickConfig(tree: CommandTree): Promise<Interfaces.Config>
 export async function fullConfig(tree: CommandTree): Promise<Interfaces.Config> {
   const {Config, Plugin, settings} = await import('@oclif/core')
   settings.enableAutoTranspile = false
-  const completion = new Plugin({name: '@oclif/plugin-autocomplete', root: tree.root, type: 'core'})
-  const [own] = await Promise.all([ownPlugin(tree), completion.load()])
-  for (const command of completion.commands) command.hidden = command.id !== 'autocomplete'
-  const plugins = new Map<string, unknown>([
-    [tree.facts.name, own],
-    [completion.name, completion],
-  ])
+  const plugins = new Map<string, unknown>([[tree.facts.name, await ownPlugin(tree)]])
+  if (tree.completes !== false) {
+    const name = '@oclif/plugin-autocomplete'
+    const completion = new Plugin({name, root: tree.root, type: 'core'})
+    await completion.load()
+    for (const command of completion.commands) command.hidden = command.id !== 'autocomplete'
+    plugins.set(completion.name, completion)
+  }
   const config = await Config.load({root: tree.root, plugins} as unknown as Interfaces.LoadOptions)
   // help shows it; oclif's own has the name of the package
   return Object.assign(config, {userAgent: versionText(tree.facts.version)})

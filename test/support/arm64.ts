@@ -53,6 +53,13 @@ export function debianArm64(): Arm64 | string {
   }
 }
 
+/** The folders with the files of packages for arm64; why not when they cannot be had. */
+export function arm64Packages(...names: readonly string[]): readonly string[] | string {
+  const why = debianArm64()
+  if (typeof why === 'string') return why
+  return names.map(unpacked)
+}
+
 export type KeptArm64 = Pick<Arm64, 'kernel' | 'release' | 'busybox'>
 
 /** What an earlier debianArm64 has left in the cache, without a network; why not when nothing. */
