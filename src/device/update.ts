@@ -7,7 +7,7 @@ import {type Device, recordsOf} from './device.ts'
 import {dropDownload} from './download.ts'
 import type {Records} from './layout.ts'
 import {checkLicensed} from './license-gate.ts'
-import {queueFailure} from './outbox.ts'
+import {queueFailure, queueResults} from './outbox.ts'
 import {rememberRefused, wasRefused} from './refused.ts'
 import {resume} from './resume.ts'
 import type {Answer, Offer, OnProgress, Source} from './source.ts'
@@ -209,6 +209,7 @@ export type Turn = {
  * does not answer. Refuses as look, stageOffer and apply do.
  */
 export async function turn(device: Device, source: Source, onProgress?: OnProgress): Promise<Turn> {
+  queueResults(device) // before anything happens, so that what happens is news
   await resume(device)
   const options = {isRetry: false, isUnattended: true}
   let found: Found | undefined
