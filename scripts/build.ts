@@ -333,7 +333,15 @@ function plainOclif(): Plugin {
 }
 
 /** Parts of Node.js that take milliseconds to load, and that many commands import and few use. */
-const rarelyUsed = ['node:child_process', 'node:os', 'node:zlib']
+const rarelyUsed = [
+  'node:child_process',
+  'node:http',
+  'node:https',
+  'node:os',
+  'node:sqlite',
+  'node:tls',
+  'node:zlib',
+]
 const codesFile = join(root, 'src/system/codes.ts')
 
 /** Evaluates these, and the table of error codes, when something of theirs is first used. */
