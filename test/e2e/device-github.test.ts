@@ -1,4 +1,4 @@
-import {readlinkSync} from 'node:fs'
+import {readlinkSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
@@ -6,17 +6,21 @@ import {apply} from '../../src/device/apply.ts'
 import type {Device} from '../../src/device/device.ts'
 import {checkFound, look, stageOffer} from '../../src/device/update.ts'
 import type {ErrorCode} from '../../src/system/codes.ts'
-import {testNow} from '../support/anchors.ts'
+import {planFirst} from '../../src/trust/anchor-plan.ts'
+import {signedAnchor, testKey, testNow} from '../support/anchors.ts'
 import {
   githubNode,
   type ReleaseChange,
   releaseAssets,
   releaseSources,
+  target,
 } from '../support/device/github-releases.ts'
-import {plain} from '../support/device/node.ts'
+import {configJson, plain} from '../support/device/node.ts'
 import {type FakeGitHub, startFakeGitHub} from '../support/github/fake-github.ts'
 import type {ReleaseSeed} from '../support/github/release-store.ts'
 import {rejectsCode} from '../support/rejects.ts'
+import {runRel} from '../support/rel.ts'
+import {temporaryFolder} from '../support/tmp.ts'
 
 // The releases are synthetic: bundles and manifests signed by test keys, on an imitation of GitHub.
 
@@ -254,6 +258,38 @@ test('trouble at GitHub, and a repository that is not there', async () => {
   fake.fail({path: /releases/, kind: 'answer', answer: unknown})
   const error = await rejectsCode(() => offered(device), 'upgrade_source_invalid')
   assert.is(error.details?.cause_code, 'http_unauthorised')
+})
+
+test('by the built command: checked, staged and applied, and the token is nowhere', async () => {
+  await publish('1.1.0')
+  const folder = temporaryFolder()
+  const at = (name: string) => join(folder, name)
+  const role = (name: 'root' | 'manifest' | 'artifact', key: string) =>
+    ({role: name, keys: [testKey(key)], threshold: 1}) as const
+  const roles = [role('root', 'root'), role('manifest', 'archive'), role('artifact', 'artifact')]
+  const anchor = planFirst(roles, Math.floor(Date.now() / 1000) + 86_400)
+  writeFileSync(at('trust.json'), await signedAnchor(anchor, 'root'))
+  const source = {github: repository, api: fake.url}
+  writeFileSync(at('device.json'), JSON.stringify({...configJson, target, source}))
+  const before = fake.requests.length
+  const rel = async (...args: readonly string[]) => {
+    const env = {GH_TOKEN: 'fake-token'}
+    const {stdout, stderr, code} = await runRel(['device', ...args, '--json'], {env})
+    assert.is(code, 0, stdout)
+    assert.not.match(stdout + stderr, 'fake-token')
+    return (JSON.parse(stdout) as {result: Record<string, unknown>}).result
+  }
+  const files = ['--config', at('device.json'), '--trust', at('trust.json')]
+  await rel('init', at('node'), ...files, '--bundle', sources.of('1.0.0'))
+  const found = await rel('check', at('node'))
+  assert.equal([found.versionDifferent, found.updateAvailable], [true, true])
+  assert.is((found.offer as {version: string}).version, '1.1.0')
+  await rel('stage', at('node'))
+  await rel('apply', at('node'))
+  assert.is(readlinkSync(at('node/current')), 'versions/1.1.0')
+  assert.is((await rel('check', at('node'))).updateAvailable, false)
+  const seen = fake.requests.slice(before)
+  assert.ok(seen.filter(({kind}) => kind === 'api').every(({isAuthorized}) => isAuthorized))
 })
 
 test.run()
