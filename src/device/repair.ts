@@ -14,6 +14,7 @@ import {
 import {swapBack} from './profile.ts'
 import {programDigest} from './program.ts'
 import {floorText, type Slot} from './record.ts'
+import {forgetDamaged} from './sealed-file.ts'
 import {higher} from './state.ts'
 import {slotOf, upgradeError, verifyInstalled, verifyVersion} from './verify-installed.ts'
 
@@ -39,6 +40,7 @@ export async function repair(device: Device): Promise<Repaired> {
   writing(() => replaceFile(world.fs, paths.floor, floorText(floor), 0o600))
   const record = {state: 'committed', running: slot, attempts: 0, floor, failed: []} as const
   writeRecord(world.fs, {...record, seq: known.seq + 1})
+  forgetDamaged(world.fs)
   return {slot, isMoved}
 }
 

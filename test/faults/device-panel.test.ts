@@ -5,6 +5,7 @@ import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import type {Device} from '../../src/device/device.ts'
 import {openSource} from '../../src/device/open-source.ts'
+import {repair} from '../../src/device/repair.ts'
 import type {Answer} from '../../src/device/source.ts'
 import {look, stageOffer, turn} from '../../src/device/update.ts'
 import {parseLicense} from '../../src/release/license-file.ts'
@@ -537,6 +538,27 @@ test('results wait until the panel takes them, and change nothing', async () => 
     },
     {upgrade: {policy: 'auto'}},
   )
+})
+
+test('a damaged memory is refused, not forgotten, until a person repairs it', async () => {
+  for (const name of ['clock.json', 'seen.json', 'refused.json', 'reported.json']) {
+    const upgrade = {policy: 'auto'}
+    await against(
+      older,
+      {},
+      async (node) => {
+        const source = await openSource(node)
+        await turn(node, source)
+        writeFileSync(join(node.root, '.rel', name), '{"schema":1}\nsha256:0\n')
+        // that one is read when there is an offer
+        if (name !== 'refused.json')
+          await rejectsCode(() => turn(node, source), 'upgrade_state_corrupt')
+        await repair(node)
+        assert.is((await turn(node, source)).did, 'nothing')
+      },
+      {upgrade},
+    )
+  }
 })
 
 for (const [policy, did] of [

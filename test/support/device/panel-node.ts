@@ -1,4 +1,4 @@
-import {mkdirSync, readFileSync, writeFileSync} from 'node:fs'
+import {cpSync, readFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {applyPack, planPack} from '../../../src/bundle/archive/pack.ts'
 import {parseConfig} from '../../../src/device/config.ts'
@@ -175,10 +175,7 @@ export type NodeTerms = {
   readonly license?: string | undefined
   readonly upgrade?: object
   readonly fake?: FakeWorld
-  readonly first?: BundleTerms
 }
-
-let firstBundle: Promise<Buffer> | undefined
 
 /** device.json of a node with a panel. */
 export function panelConfig({url, protocol = 'd0', upgrade = {}}: NodeTerms): object {
@@ -200,21 +197,33 @@ export function panelConfig({url, protocol = 'd0', upgrade = {}}: NodeTerms): ob
 
 /** A node that runs 1.0.0 and asks a panel; device.json and the anchor are on disk. */
 export async function panelNode(terms: NodeTerms): Promise<ReturnType<typeof deviceAt>> {
-  const folder = temporaryFolder()
-  const [root, anchorPath, bundle] = ['the node', 'trust.json', '1.0.0.tar.gz'].map((name) =>
-    join(folder, name),
-  ) as [string, string, string]
+  const root = join(temporaryFolder(), 'the node')
   const configText = JSON.stringify(panelConfig(terms))
-  writeFileSync(anchorPath, terms.anchor)
-  firstBundle ??= packedBundle({version: '1.0.0'})
-  writeFileSync(bundle, await (terms.first === undefined ? firstBundle : packedBundle(terms.first)))
-  mkdirSync(root)
-  const made = deviceAt(root, terms.fake)
-  const device = {...made, config: parseConfig(Buffer.from(configText))}
-  makeRoot(root)
-  await install(device, {configText, anchorPath, source: bundle})
+  template ??= installedNode(terms.anchor)
+  cpSync(await template, root, {recursive: true, verbatimSymlinks: true})
+  writeFileSync(join(root, 'device.json'), configText)
+  writeFileSync(join(root, 'trust_anchor.json'), terms.anchor)
   if (terms.license !== undefined) writeFileSync(join(root, 'license'), terms.license)
-  return device
+  return {...deviceAt(root, terms.fake), config: parseConfig(Buffer.from(configText))}
+}
+
+let template: Promise<string> | undefined
+
+/** Installed once, and copied for every node. */
+async function installedNode(anchor: Buffer): Promise<string> {
+  const folder = temporaryFolder()
+  const [root, anchorPath, source] = [
+    join(folder, 'node'),
+    join(folder, 'trust.json'),
+    join(folder, '1.0.0.tar.gz'),
+  ]
+  const configText = JSON.stringify(panelConfig({url: 'http://127.0.0.1:9', anchor}))
+  writeFileSync(anchorPath, anchor)
+  writeFileSync(source, await packedBundle({version: '1.0.0'}))
+  makeRoot(root)
+  const device = {...deviceAt(root), config: parseConfig(Buffer.from(configText))}
+  await install(device, {configText, anchorPath, source})
+  return root
 }
 
 /** The same node with a clock of its own. */
