@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import {basename, join} from 'node:path'
+import {buildExecutables} from '../../scripts/build-sea.ts'
 import {installOwnPackage, packOwnPackage} from '../../scripts/own-package.ts'
 import {probeArchive} from '../../src/gates/boot-probe.ts'
 import {cpioPadding} from '../../src/gates/cpio.ts'
@@ -33,6 +34,8 @@ export type Fixture = keyof typeof makers
 
 const makers = {
   rel,
+  executable,
+  node,
   tiny,
   big,
   medium,
@@ -44,6 +47,7 @@ const makers = {
   rauc,
   kernel,
   packages,
+  program,
   origin,
 }
 
@@ -72,6 +76,17 @@ async function rel(folder: string): Promise<void> {
   installOwnPackage(tarball, join(folder, 'installed'))
   shell('./installed/rel keys new bench --no-passphrase', folder)
   shell('./installed/rel trust init --key bench', folder)
+}
+
+/** The single executable of this machine. */
+function executable(folder: string): Promise<void> {
+  const machine = process.arch === 'arm64' ? 'arm64' : 'x64'
+  return buildExecutables(folder, [machine], false)
+}
+
+/** A node and its panel, in a process of its own, which ends with this one. */
+function node(folder: string): Promise<void> {
+  return started('device-panel.ts', 'node.ready', folder)
 }
 
 function tiny(folder: string): void {
@@ -115,6 +130,22 @@ function real(folder: string): void {
   })
   shell('find real -type l -delete; find real -name .bin -type d -empty -delete', folder)
   shell('chmod -R u=rwX,go=rX real', folder)
+}
+
+/** The same program in two releases, cut where the bench is only tried; what a node wants to know. */
+function program(folder: string, {bigBytes}: Sizes): void {
+  for (const [version, from] of [
+    ['1.0.0', 'node22'],
+    ['2.0.0', 'node24'],
+  ]) {
+    const to = join(folder, `program-${version}`)
+    mkdirSync(to)
+    const bytes = readFileSync(join(root, 'node_modules', String(from), 'bin/node'))
+    writeFileSync(join(to, 'program'), bytes.subarray(0, bigBytes / 4))
+  }
+  const health = {command: ['true']}
+  const config = {spec: 1, product: 'program', upgrade: {enabled: true}, health}
+  writeFileSync(join(folder, 'device.json'), JSON.stringify(config))
 }
 
 function minisign(folder: string): void {
@@ -172,12 +203,19 @@ function packages(folder: string): void {
 }
 
 /** A server in a process of its own, which ends with this one. */
-async function origin(folder: string): Promise<void> {
-  const child = fork(join(import.meta.dirname, 'programs/origin.ts'), {cwd: folder})
+function origin(folder: string): Promise<void> {
+  return started('origin.ts', 'origin.url', folder)
+}
+
+/** Starts a program and waits for the file that says that it is ready. */
+async function started(program: string, ready: string, folder: string): Promise<void> {
+  const child = fork(join(import.meta.dirname, 'programs', program), {cwd: folder})
   child.unref()
   child.channel?.unref()
-  while (!existsSync(join(folder, 'origin.url')))
+  while (!existsSync(join(folder, ready))) {
+    if (child.exitCode !== null) throw new Error(`${program} ended with ${child.exitCode}`)
     await new Promise((resolve) => setTimeout(resolve, 20))
+  }
 }
 
 /** For the report: what the figures were measured on. */

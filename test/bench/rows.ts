@@ -1,6 +1,7 @@
 import {statSync} from 'node:fs'
 import {join} from 'node:path'
 import {bumpRows} from './bump-rows.ts'
+import {deltaRows} from './delta-rows.ts'
 import type {Fixture} from './fixtures.ts'
 import {type Cost, measure, type Pairs, type Subject, shell} from './measure.ts'
 import {panelRows} from './panel-rows.ts'
@@ -15,6 +16,7 @@ export type Group =
   | 'ed25519'
   | 'boot'
   | 'bump'
+  | 'delta'
   | 'panel'
 
 /** One goal, and how it is measured. */
@@ -95,11 +97,12 @@ const trees = [
   },
 ] as const
 
+const signedTiny =
+  'test -f tiny.json || ./installed/rel sign tiny --product tiny --version 1.0.0 --key bench -o tiny.json'
+
 function startRows(): Row[] {
   const base = {group: 'start', needs: ['rel'], programs: [], rounds: 20} as const
-  const tinySigned =
-    'test -f tiny.json || ./installed/rel sign tiny --product tiny --version 1.0.0 --key bench -o tiny.json'
-  const hot = {...verifyOf('tiny'), before: tinySigned}
+  const hot = {...verifyOf('tiny'), before: signedTiny}
   const launcher = {label: 'bin/rel --version', command: `${root}/bin/rel --version`}
   const source = {
     label: 'node bin/dev.ts explain',
@@ -142,6 +145,43 @@ function startRows(): Row[] {
       theirs: bareNode,
     },
     {...base, title: 'from source', goal: 5.5, unit: 'CPU', ours: source, theirs: bareNode},
+    ...executableRows(),
+    ...nodeRows(),
+  ]
+}
+
+function executableRows(): Row[] {
+  const program = `./rel-linux-${process.arch === 'arm64' ? 'arm64' : 'x64'}`
+  const run = (words: string) => ({label: `executable ${words}`, command: `${program} ${words}`})
+  const base = {group: 'start', programs: [], rounds: 20, unit: 'CPU', theirs: bareNode} as const
+  const verify = run('verify tiny --manifest tiny.json --trust trust.json')
+  return [
+    {
+      ...base,
+      title: 'start, executable',
+      goal: 1.5,
+      needs: ['rel', 'executable'],
+      ours: run('--version'),
+    },
+    {
+      ...base,
+      title: 'executable: verify one small file',
+      goal: 2,
+      needs: ['rel', 'tiny', 'executable'],
+      ours: {...verify, before: signedTiny},
+    },
+  ]
+}
+
+/** What a node runs every few minutes. */
+function nodeRows(): Row[] {
+  const base = {group: 'start', needs: ['rel', 'node'], programs: [], rounds: 20} as const
+  const poll = {...base, title: 'a poll without news', ours: relRun('device check node/')}
+  const status = relRun('device status node/')
+  return [
+    {...base, title: 'status of a node', goal: 2, unit: 'CPU', ours: status, theirs: bareNode},
+    {...poll, goal: 1.5, unit: 'CPU', theirs: bareNode},
+    {...poll, goal: 80, unit: 'MiB', theirs: bareNode},
   ]
 }
 
@@ -455,6 +495,7 @@ export function allRows(): Row[] {
     ...treeRows('verify'),
     ...packRows(),
     ...unpackRows(),
+    ...deltaRows(),
     ...peerRows(),
     ...ed25519Rows(),
     ...bootRows(),
