@@ -154,6 +154,7 @@ function executableRows(): Row[] {
   const program = `./rel-linux-${process.arch === 'arm64' ? 'arm64' : 'x64'}`
   const run = (words: string) => ({label: `executable ${words}`, command: `${program} ${words}`})
   const base = {group: 'start', programs: [], rounds: 20, unit: 'CPU', theirs: bareNode} as const
+  const poll = run('device check node/')
   const verify = run('verify tiny --manifest tiny.json --trust trust.json')
   return [
     {
@@ -169,6 +170,13 @@ function executableRows(): Row[] {
       goal: 2,
       needs: ['rel', 'tiny', 'executable'],
       ours: {...verify, before: signedTiny},
+    },
+    {
+      ...base,
+      title: 'executable: a poll without news',
+      goal: 1.5,
+      needs: ['rel', 'node', 'executable'],
+      ours: poll,
     },
   ]
 }
