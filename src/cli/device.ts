@@ -10,6 +10,7 @@ import {
 import type {GrantFile} from '../device/grant.ts'
 import type {Records} from '../device/layout.ts'
 import {type Slot, slotJson} from '../device/record.ts'
+import {rememberedStale} from '../device/seen.ts'
 import {checkSource, stage} from '../device/stage.ts'
 import {transitions} from '../device/state.ts'
 import {type Status, statusJson, statusOf, verifyDevice} from '../device/status.ts'
@@ -18,6 +19,7 @@ import {counted} from '../system/counted.ts'
 import {RelError} from '../system/error.ts'
 import type {JsonObject} from '../system/json.ts'
 import {shellWord} from '../system/shell-word.ts'
+import {timeText} from '../trust/expiry.ts'
 import type {Outcome} from './base-command.ts'
 import type {ProgressMode} from './progress.ts'
 
@@ -49,12 +51,19 @@ export function openDevice(path: string, flags?: ChangeFlags): Device {
 
 /** `rel device status`: reads and changes nothing. */
 export function deviceStatus(path: string, flags: {readonly explain: boolean}): Outcome {
-  const status = statusOf(openDevice(path))
+  const device = openDevice(path)
+  const status = statusOf(device)
+  const stale = rememberedStale(device)
   const table = transitions.map(({from, to, when, promise}) => ({from, to, when, promise}))
   return {
-    result: {...statusJson(status), ...(flags.explain ? {transitions: table} : {})},
+    result: {
+      ...statusJson(status),
+      ...(stale === undefined ? {} : {stale_since: stale}),
+      ...(flags.explain ? {transitions: table} : {}),
+    },
     lines: [
       ...statusLines(status),
+      ...(stale === undefined ? [] : [`! the source is stale since ${timeText(stale)}`]),
       ...(flags.explain ? ['', ...transitions.map(transitionLine)] : []),
     ],
   }

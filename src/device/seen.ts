@@ -1,7 +1,7 @@
 import {RelError} from '../system/error.ts'
 import type {JsonObject, JsonValue} from '../system/json.ts'
 import type {Device} from './device.ts'
-import type {LogHead} from './freshness.ts'
+import {type LogHead, staleSince} from './freshness.ts'
 import {paths} from './layout.ts'
 import {readSealed, writeSealed} from './sealed-file.ts'
 
@@ -49,6 +49,13 @@ function countOf(json: JsonValue, bad: (isBad: boolean) => void): number {
 function textOf(json: JsonValue, bad: (isBad: boolean) => void): string {
   bad(typeof json !== 'string')
   return json as string
+}
+
+/** Since when the source of a node says nothing new though it should, as far as it is remembered. */
+export function rememberedStale({root, config, world}: Device): number | undefined {
+  if (config.source?.kind !== 'panel') return undefined
+  const {expires} = loadSeen(root, config.source.url)
+  return expires === undefined ? undefined : staleSince({expires}, world.now())
 }
 
 /** Remembers it, if it is anything new: a poll that finds nothing writes nothing. */

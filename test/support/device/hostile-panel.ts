@@ -52,7 +52,10 @@ export async function hostilePanel(
   const honest: Required<Omit<Script, 'any'>> = {
     manifest: (request, response) => sendBody(request, response, body),
     license: (_request, response) => sendStatus(response, 404),
-    download: (request, response) => sendRange(request, response, bytes),
+    download: (request, response) => {
+      const name = decodeURIComponent(request.url?.split('/').at(-1) ?? '')
+      sendRange(request, response, release.bytes.get(name) ?? bytes)
+    },
     bundle: (request, response) => sendRange(request, response, bytes),
     check: (_request, response) =>
       sendJson(response, {
