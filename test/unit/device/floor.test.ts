@@ -4,7 +4,6 @@ import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import {apply, rollback} from '../../../src/device/apply.ts'
 import type {Device} from '../../../src/device/device.ts'
-import {type DurableFs, realFs} from '../../../src/device/durable-fs.ts'
 import {loadRecords, paths} from '../../../src/device/layout.ts'
 import {repair} from '../../../src/device/repair.ts'
 import {stage} from '../../../src/device/stage.ts'
@@ -17,7 +16,7 @@ import {
   type Step,
   wordOf,
 } from '../../support/device/floor-model.ts'
-import {grantSources, signedGrant} from '../../support/device/grants.ts'
+import {grantSources, signedGrant, unsynced} from '../../support/device/grants.ts'
 import {deviceAt, type FakeWorld, installOne, plain} from '../../support/device/node.ts'
 import {temporaryFolder} from '../../support/tmp.ts'
 
@@ -158,12 +157,6 @@ test('the histories went everywhere', () => {
   ])
     assert.ok((seen.get(outcome) ?? 0) > 0, `${outcome}: ${seen.get(outcome) ?? 0} times`)
 })
-
-/** Syncs are for power cuts, which other tests try. */
-function unsynced(root: string): DurableFs {
-  const fs = realFs(root)
-  return {root, run: (op) => (op.op === 'sync' || op.op === 'sync_dir' ? undefined : fs.run(op))}
-}
 
 /** The same steps on a node with the code that ships. */
 class RealNode {

@@ -1,4 +1,4 @@
-import {readFileSync, rmSync, writeFileSync} from 'node:fs'
+import {cpSync, readFileSync, rmSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
@@ -15,12 +15,19 @@ import {
 } from '../../../src/device/grant.ts'
 import {readGrantMemory} from '../../../src/device/grant-memory.ts'
 import {loadRecords, paths} from '../../../src/device/layout.ts'
+import {resume} from '../../../src/device/resume.ts'
 import {stage} from '../../../src/device/stage.ts'
 import {statusOf} from '../../../src/device/status.ts'
 import {testNow} from '../../support/anchors.ts'
-import {grantSources, namedNode, signedGrant, testGrant} from '../../support/device/grants.ts'
+import {
+  grantSources,
+  namedNode,
+  signedGrant,
+  testGrant,
+  unsynced,
+} from '../../support/device/grants.ts'
 import {deviceAt, plain} from '../../support/device/node.ts'
-import {Cut, cuttingFs} from '../../support/device/traces.ts'
+import {Cut, cutAt, cuttingFs} from '../../support/device/traces.ts'
 import {rejectsCode, throwsCode} from '../../support/rejects.ts'
 import {temporaryFolder} from '../../support/tmp.ts'
 
@@ -174,6 +181,37 @@ test('a run that was killed between remembering and acting may use its grant aga
   const device = deviceAt(root, {}, {node: 'berlin-7'})
   assert.is((await rollback(device, grant)).record.running.version, '1.0.0')
 })
+
+for (const act of ['rollback', 'stage'] as const)
+  test(`killed before each operation of a ${act}, a node ends it with the same grant`, async () => {
+    const base = (await nodeAt('1.1.0')).root
+    const grant = await signedGrant()
+    const run = async (device: Device) => {
+      if (act === 'rollback') await rollback(device, grant)
+      else await stage(device, sources.of('1.0.0'), {...plain, grant})
+    }
+    let isWhole = false
+    for (let n = 0; !isWhole; n++) {
+      const root = join(temporaryFolder(), 'node')
+      cpSync(base, root, {recursive: true, verbatimSymlinks: true})
+      const node = {node: 'berlin-7'}
+      isWhole = true
+      try {
+        await run(deviceAt(root, {fs: cutAt(unsynced(root), n)}, node))
+      } catch (error) {
+        isWhole = false
+        assert.instance(error, Cut)
+      }
+      const device = deviceAt(root, {fs: unsynced(root)}, node)
+      const {state} = loadRecords(root).record
+      if (state === 'committed') await run(device)
+      else await resume(device)
+      const {record, floor} = loadRecords(root)
+      const end = act === 'rollback' ? record.running.version : record.candidate?.version
+      assert.equal([end, floor, readGrantMemory(root).used.length], ['1.0.0', '1.1.0', 1])
+      assert.ok(n < 100, 'it never came to its end')
+    }
+  })
 
 test('the memory is durable before the record that it is for', async () => {
   const {root} = await nodeAt('1.1.0')
