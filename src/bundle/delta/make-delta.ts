@@ -25,6 +25,7 @@ import {
   type Piece,
 } from './delta-document.ts'
 import {deltaBase} from './delta-name.ts'
+import {OldIndex} from './old-index.ts'
 import {encodePiece} from './pieces.ts'
 import {Spool} from './spool.ts'
 
@@ -119,10 +120,11 @@ async function fileOf(plan: DeltaPlan, {file, old}: Changed, spool: Spool): Prom
   const from = new ListedFile(plan.old.directory, old)
   const to = new ListedFile(plan.pack.directory, file)
   try {
-    from.check()
+    const index = from.index()
     for (const {at, bytes} of to.inPieces(PIECE_BYTES)) {
-      const fromAt = Math.min(Math.max(0, at - SLACK_BYTES), from.size)
-      const part = from.read(fromAt, Math.min(from.size, at + PIECE_BYTES + SLACK_BYTES))
+      const was = at + index.shiftOf(at, bytes, SLACK_BYTES)
+      const fromAt = Math.min(Math.max(0, was - SLACK_BYTES), from.size)
+      const part = from.read(fromAt, Math.min(from.size, was + PIECE_BYTES + SLACK_BYTES))
       const frame = await encodePiece(bytes, part)
       if (frame === undefined) return spool.back(before, {path})
       spool.add(frame)
@@ -231,9 +233,11 @@ class ListedFile {
     throw new RelError('size_mismatch', `${shownPath(path)} has ${stat.size} bytes, not ${size}`)
   }
 
-  /** Reads it to its end. Refuses with file_digest_mismatch. */
-  check(): void {
-    for (const _ of this.inPieces(PIECE_BYTES));
+  /** Reads it to its end, and remembers where what is. Refuses with file_digest_mismatch. */
+  index(): OldIndex {
+    const index = new OldIndex()
+    for (const {at, bytes} of this.inPieces(PIECE_BYTES)) index.add(at, bytes)
+    return index
   }
 
   /** Pieces in order, each the caller's own; the digest is compared behind the last one. */

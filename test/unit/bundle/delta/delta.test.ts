@@ -1,5 +1,5 @@
 import {execFileSync} from 'node:child_process'
-import {closeSync, openSync, readFileSync, readSync, writeFileSync} from 'node:fs'
+import {closeSync, openSync, readFileSync, readSync, statSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {zstdCompressSync} from 'node:zlib'
 import {test} from 'uvu'
@@ -8,6 +8,7 @@ import {type DeltaFile, parseDelta, planDelta} from '../../../../src/bundle/delt
 import {deltaBase, isDeltaName} from '../../../../src/bundle/delta/delta-name.ts'
 import {planDeltaPack} from '../../../../src/bundle/delta/make-delta.ts'
 import {withOldBundle} from '../../../../src/bundle/delta/old-bundle.ts'
+import {OldIndex} from '../../../../src/bundle/delta/old-index.ts'
 import {decodePiece, decodesDeltas, encodePiece} from '../../../../src/bundle/delta/pieces.ts'
 import {sha256Hex} from '../../../../src/system/hash.ts'
 import {bundleWith, deltaOf, documentOf, noise, randomFrom} from '../../../support/delta.ts'
@@ -235,6 +236,27 @@ test('the same two bundles give the same bytes, from a directory and from an arc
   const one = readFileSync(await deltaOf(old, next))
   assert.ok(readFileSync(await deltaOf(old, next)).equals(one))
   assert.ok(one.length < 5000, `${one.length} bytes`)
+})
+
+test('content that has moved far is found', async () => {
+  const size = 6 * 1024 * 1024
+  const long = noise(size, random)
+  const moved = Buffer.concat([noise(size / 2, random), long])
+  const path = await deltaOf(
+    await bundleWith('1.0.0', {app: long}),
+    await bundleWith('1.1.0', {app: moved}),
+  )
+  const bytes = statSync(path).size
+  assert.ok(bytes < size / 2 + 100_000, `${bytes} bytes`)
+})
+
+test('an index tells how far content has moved, and nothing by chance', () => {
+  const index = new OldIndex()
+  index.add(0, noise(100_000, random))
+  index.add(100_000, base)
+  assert.is(index.shiftOf(7_000_000, base, 1000), 100_000 - 7_000_000)
+  assert.is(index.shiftOf(50_000, noise(100_000, random), 1000), 0)
+  assert.is(index.shiftOf(50_000, Buffer.alloc(100_000), 1000), 0)
 })
 
 test('what is no pair of bundles is refused', async () => {
