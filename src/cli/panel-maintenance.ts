@@ -1,4 +1,5 @@
 import {join} from 'node:path'
+import {readAuditCheckpoint} from '../panel/maintenance/audit-checkpoint.ts'
 import {backUpPanel, restorePanel} from '../panel/maintenance/backup.ts'
 import {collectGarbage} from '../panel/maintenance/gc.ts'
 import {exportMirror, importMirror} from '../panel/maintenance/mirror.ts'
@@ -6,7 +7,9 @@ import {verifyPanel} from '../panel/maintenance/verify.ts'
 import {systemTime} from '../system/clock.ts'
 import {counted} from '../system/counted.ts'
 import {RelError} from '../system/error.ts'
+import {statIfThere} from '../system/files.ts'
 import {shellWord} from '../system/shell-word.ts'
+import {timeText} from '../trust/expiry.ts'
 import {readPublicKey} from '../trust/public-key.ts'
 import type {Outcome} from './base-command.ts'
 import type {PanelPlace} from './panel-flags.ts'
@@ -50,8 +53,19 @@ export async function restore(from: string, to: string): Promise<Outcome> {
 }
 
 /** `rel panel verify`: what is wrong is printed, then exit 20. */
-export async function verify(place: PanelPlace): Promise<Outcome> {
-  const report = await besidePanel(place, (panel) => verifyPanel(panel))
+export async function verify(
+  flags: PanelPlace & {readonly 'audit-checkpoint'?: readonly string[] | undefined},
+): Promise<Outcome> {
+  const report = await besidePanel(flags, (panel) => {
+    const own = panel.folder.auditCheckpoint
+    const paths = [
+      ...(statIfThere(own) === undefined ? [] : [own]),
+      ...(flags['audit-checkpoint'] ?? []),
+    ]
+    const {publicKey} = panel.keys.freshness
+    const checkpoints = paths.map((path) => readAuditCheckpoint(path, publicKey))
+    return verifyPanel(panel, {checkpoints})
+  })
   const {findings, blobs, bytes, releases, audit} = report
   const summary = `${counted(releases, 'release')}, ${counted(blobs, 'blob')}, ${counted(audit.rows, 'audit row')}`
   const outcome: Outcome = {
@@ -130,6 +144,30 @@ export async function importPanel(
     result: {...report},
     lines: [
       `✔ ${counted(report.releases, 'new release')} and ${counted(report.blobs, 'new blob')} from ${from}`,
+    ],
+  }
+}
+
+/** `rel panel clock`: the latest time that licences are judged by; --reset after a jump forward. */
+export async function showClock(
+  flags: PanelPlace & {readonly reset: boolean; readonly 'dry-run': boolean},
+): Promise<Outcome> {
+  const now = systemTime()
+  const latest = await besidePanel(flags, async ({store}) => {
+    const known = await store.latestTime(0)
+    if (flags.reset && !flags['dry-run']) await store.resetTime(now, local)
+    return known
+  })
+  const ahead = latest - now
+  const line = `latest time seen: ${timeText(latest)}${ahead > 0 ? `, ${ahead} s after now` : ''}`
+  if (!flags.reset) return {result: {latest, now, reset: false}, lines: [line]}
+  return {
+    result: {latest, now, reset: !flags['dry-run'], dry_run: flags['dry-run']},
+    lines: [
+      line,
+      flags['dry-run']
+        ? `it would be set to ${timeText(now)}`
+        : `✔ set to ${timeText(now)}; start running panels again. There is no undo.`,
     ],
   }
 }

@@ -1,5 +1,6 @@
 import type {AddressInfo} from 'node:net'
 import {dropStaleUploads} from '../panel/admin/uploads.ts'
+import {type AuditCheckpoint, keepAuditCheckpoint} from '../panel/maintenance/audit-checkpoint.ts'
 import {type OpenPanel, openPanel} from '../panel/open-panel.ts'
 import type {PanelConfig} from '../panel/panel.ts'
 import {type PanelApp, panelApp} from '../panel/server/app.ts'
@@ -17,6 +18,9 @@ const STOP_SECS = 30
 
 /** How often uploads that nobody finishes are looked for. */
 const SWEEP_SECS = 3600
+
+/** How much of the audit log's end could be cut off unseen. */
+const CHECKPOINT_SECS = 60
 
 type ServeFlags = PanelPlace & {
   readonly listen: string
@@ -51,10 +55,15 @@ export async function servePanel(flags: ServeFlags): Promise<Outcome> {
     })
     if (flags.json !== true && !flags.quiet) printMessages(welcome(address, panel))
     const sweep = setInterval(() => void sweepUploads(panel), SWEEP_SECS * 1000)
+    const keep = checkpointKeeper(panel)
+    await keep()
+    const keeping = setInterval(() => void keep(), CHECKPOINT_SECS * 1000)
     const signal = await stopped
     clearInterval(sweep)
+    clearInterval(keeping)
     log({level: 'info', event: 'panel.stopping', fields: {signal}})
     const cut = await closeGently(app)
+    await keep()
     log({level: 'info', event: 'panel.stopped', fields: {cut_off: cut}})
     return {
       result: {address, signal, cut_off: cut},
@@ -138,6 +147,24 @@ async function closeGently(app: PanelApp): Promise<boolean> {
   await app.close()
   clearTimeout(timer)
   return cut
+}
+
+/** Signs where the audit log stands; in the log of the process as well, which goes elsewhere. */
+function checkpointKeeper(panel: OpenPanel): () => Promise<void> {
+  let known: AuditCheckpoint | undefined
+  return async () => {
+    try {
+      const {store, folder, keys, clock} = panel
+      const place = {path: folder.auditCheckpoint, signer: keys.freshness, now: clock(), known}
+      const kept = await keepAuditCheckpoint(store, place)
+      if (kept === known) return
+      known = kept
+      panel.log({level: 'info', event: 'audit.checkpoint', fields: {...kept}})
+    } catch (error) {
+      const code = error instanceof RelError ? error.code : 'panel_failed'
+      panel.log({level: 'error', event: 'audit.not_kept', fields: {code}})
+    }
+  }
 }
 
 async function sweepUploads(panel: OpenPanel): Promise<void> {

@@ -21,6 +21,8 @@ export type DataFolder = {
   readonly keys: string
   /** The first administrator's token, written once. */
   readonly adminToken: string
+  /** Where the audit log stood a minute ago, signed. */
+  readonly auditCheckpoint: string
 }
 
 /**
@@ -35,6 +37,7 @@ export function openDataFolder(root: string): DataFolder {
     database: join(root, 'panel.db'),
     keys: join(root, 'keys'),
     adminToken: join(root, 'admin-token'),
+    auditCheckpoint: join(root, 'audit-checkpoint.json'),
   }
 }
 

@@ -7,6 +7,7 @@ import {auditRoutes} from './audit.ts'
 import {licenseRoutes} from './licenses.ts'
 import {productRoutes} from './products.ts'
 import {releaseRoutes} from './releases.ts'
+import {reportRoutes} from './reports.ts'
 import {tokenRoutes} from './tokens.ts'
 import {uploadRoutes} from './uploads.ts'
 
@@ -38,6 +39,7 @@ export function adminRoutes(app: PanelApp, panel: Panel, metrics: Metrics): void
   uploadRoutes(app, panel, metrics)
   licenseRoutes(app, panel)
   tokenRoutes(app, panel)
+  reportRoutes(app, panel)
   auditRoutes(app, panel)
 }
 

@@ -26,6 +26,9 @@ type Known = {
   readonly verifiedAtMs: number
 }
 
+/** How often the latest time is kept, so that a restart with a clock set back does not thaw either. */
+const KEEP_SECS = 60
+
 /** How old the panel's word on licences may be, in milliseconds; 5 s are promised. */
 const EPOCH_MS = 1000
 /** Keys expire too, so a signature is not believed for ever. */
@@ -45,6 +48,7 @@ export class LicenseGate {
   #epochAtMs = Number.NEGATIVE_INFINITY
   #asking: Promise<void> | undefined
   #latest = 0
+  #keptAt = Number.NEGATIVE_INFINITY
   #anchor: {readonly text: string; readonly anchor: Anchor} | undefined
 
   constructor(panel: Panel) {
@@ -105,8 +109,28 @@ export class LicenseGate {
 
   async #readEpoch(): Promise<void> {
     const askedAtMs = performance.now()
+    await this.#keepTime()
     this.#epoch = await this.#panel.store.licenseEpoch()
     this.#epochAtMs = askedAtMs
+  }
+
+  /**
+   * Brings the latest time of all instances, also of those before a restart, to this one. It is
+   * before any licence is judged, and a store that cannot be written keeps nobody from reading.
+   */
+  async #keepTime(): Promise<void> {
+    const now = this.now()
+    if (now - this.#keptAt < KEEP_SECS) return
+    try {
+      this.#latest = Math.max(this.#latest, await this.#panel.store.latestTime(now))
+    } catch (error) {
+      if (!(error instanceof RelError)) throw error
+      this.#panel.log({level: 'warn', event: 'time.not_kept', fields: {code: error.code}})
+    }
+    this.#keptAt = now
+    const behind = this.#latest - this.#panel.clock()
+    if (behind > KEEP_SECS)
+      this.#panel.log({level: 'warn', event: 'clock.behind', fields: {seconds: behind}})
   }
 
   async #verify(token: string, key: string): Promise<Known> {

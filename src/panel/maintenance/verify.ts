@@ -6,6 +6,7 @@ import {canonicalJson} from '../../trust/canonical-json.ts'
 import type {BlobStore} from '../blobs/blobs.ts'
 import {MerkleTree} from '../store/merkle.ts'
 import type {PanelStore, Product, StoredRelease} from '../store/store.ts'
+import {type AuditCheckpoint, cutBy} from './audit-checkpoint.ts'
 
 /** One thing that is not as it was written. */
 export type Finding = {
@@ -27,6 +28,8 @@ export type VerifyReport = {
 export type VerifyOptions = {
   /** Called after every blob, for progress. */
   readonly onBlob?: (sha256: string) => void
+  /** Where the audit log once stood, signed by the panel. */
+  readonly checkpoints?: readonly AuditCheckpoint[]
 }
 
 const PAGE = 200
@@ -37,7 +40,7 @@ const PAGE = 200
  */
 export async function verifyPanel(
   {store, blobs}: {readonly store: PanelStore; readonly blobs: BlobStore},
-  {onBlob = () => undefined}: VerifyOptions = {},
+  {onBlob = () => undefined, checkpoints = []}: VerifyOptions = {},
 ): Promise<VerifyReport> {
   const findings: Finding[] = []
   const logs: {product: string; size: number; root: string}[] = []
@@ -61,6 +64,10 @@ export async function verifyPanel(
   const {rows, head, broken} = await store.verifyAudit()
   if (broken !== undefined)
     findings.push(finding('audit_chain_broken', `row ${broken}`, 'it does not fit the row before'))
+  for (const checkpoint of checkpoints) {
+    const cut = await cutBy(store, checkpoint)
+    if (cut !== undefined) findings.push(finding('audit_chain_broken', 'the tail', cut))
+  }
   findings.push(...(await unaudited(store, events)))
   return {
     ...{releases, logs, audit: {rows, head}},

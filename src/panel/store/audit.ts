@@ -9,6 +9,13 @@ const GENESIS = '0'.repeat(64)
 
 const PAGE_ROWS = 500
 
+/** How many rows there are, and the hash of the last one. */
+export async function auditHead({db}: Engine): Promise<{rows: number; head: string}> {
+  const query = db.selectFrom('audit').select(['position', 'hash']).orderBy('position', 'desc')
+  const last = await query.limit(1).executeTakeFirst()
+  return {rows: last?.position ?? 0, head: last?.hash ?? GENESIS}
+}
+
 /** Writes one row in the transaction of what it tells about; the row before is waited for. */
 export async function appendAudit(work: Work, event: AuditEvent, by: Actor): Promise<void> {
   const {trx, now} = work

@@ -1,4 +1,4 @@
-import {appendAudit, auditRows, verifyAuditChain} from './audit.ts'
+import {appendAudit, auditHead, auditRows, verifyAuditChain} from './audit.ts'
 import {
   changeLicense,
   findLicense,
@@ -27,8 +27,8 @@ import {
   publishRelease,
   recallRelease,
 } from './releases.ts'
-import {checkReports, insertReport} from './reports.ts'
-import type {PanelStore} from './store.ts'
+import {checkReports, countReports, insertReport} from './reports.ts'
+import type {Actor, PanelStore} from './store.ts'
 import type {Engine, Work} from './tables.ts'
 import {allTokens, findToken, insertToken, revokeTokenRow} from './tokens.ts'
 import {read, write} from './transaction.ts'
@@ -100,7 +100,9 @@ export async function openRelationalStore(engine: Engine, now: () => number): Pr
       await reading(() => checkReports(engine, report))
       await writing((work) => insertReport(work, report))
     },
+    reportCounts: (product, since) => reading(() => countReports(engine, product, since)),
     audit: (after, limit) => reading(() => auditRows(engine, after, limit)),
+    auditHead: () => reading(() => auditHead(engine)),
     verifyAudit: () => reading(() => verifyAuditChain(engine)),
     record: (event, by) => writing((work) => appendAudit(work, event, by)),
 
@@ -108,7 +110,11 @@ export async function openRelationalStore(engine: Engine, now: () => number): Pr
     liveBlobs: () => liveDigests(engine),
     unlessLive: (sha256, remove) => writing((work) => removeUnlessLive(work, sha256, remove)),
 
-    latestTime: (time) => writing((work) => raiseClock(work, time)),
+    latestTime: async (time) => {
+      const known = await reading(() => readClock(engine))
+      return known >= time ? known : writing((work) => raiseClock(work, time))
+    },
+    resetTime: (time, by) => writing((work) => resetClock(work, time, by)),
     setting: (name) => reading(() => findSetting(engine, name)),
     setSetting: (name, value) => writing((work) => putSetting(work, name, value)),
     claimSetting: (name, value) => writing((work) => claimSetting(work, name, value)),
@@ -149,6 +155,16 @@ async function touchSchema({trx}: Work): Promise<void> {
     .set((row) => ({value: row.ref('value')}))
     .where('name', '=', 'schema')
     .execute()
+}
+
+async function readClock({db}: Engine): Promise<number> {
+  const query = db.selectFrom('counters').select('value').where('name', '=', 'clock')
+  return (await query.executeTakeFirstOrThrow()).value
+}
+
+async function resetClock(work: Work, time: number, by: Actor): Promise<void> {
+  await work.trx.updateTable('counters').set({value: time}).where('name', '=', 'clock').execute()
+  await appendAudit(work, {event: 'clock.reset', details: {time}}, by)
 }
 
 async function raiseClock({trx}: Work, time: number): Promise<number> {

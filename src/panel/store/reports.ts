@@ -1,5 +1,5 @@
 import {RelError} from '../../system/error.ts'
-import type {NodeReport} from './store.ts'
+import type {NodeReport, ReportCount} from './store.ts'
 import type {Engine, Work} from './tables.ts'
 
 const DAY = 86_400
@@ -36,4 +36,38 @@ export async function insertReport({trx}: Work, {licenseId, ...report}: NodeRepo
     .insertInto('reports')
     .values({license_id: licenseId, ...report})
     .execute()
+}
+
+/** As many different reports as a page can show. */
+const MAX_COUNTS = 200
+
+export async function countReports(
+  {db}: Engine,
+  product: string,
+  since: number,
+): Promise<readonly ReportCount[]> {
+  const rows = await db
+    .selectFrom('reports')
+    .innerJoin('licenses', 'licenses.id', 'reports.license_id')
+    .select(['reports.code', 'reports.version', 'reports.phase'])
+    .select((of) => [
+      of.fn.countAll().as('reports'),
+      of.fn.count('reports.license_id').distinct().as('licenses'),
+      of.fn.max('reports.time').as('latest'),
+    ])
+    .where('licenses.product', '=', product)
+    .where('reports.time', '>=', since)
+    .groupBy(['reports.code', 'reports.version', 'reports.phase'])
+    .orderBy('reports', 'desc')
+    .orderBy('reports.code')
+    .orderBy('reports.version')
+    .orderBy('reports.phase')
+    .limit(MAX_COUNTS)
+    .execute()
+  return rows.map(({reports, licenses, latest, ...row}) => ({
+    ...row,
+    reports: Number(reports),
+    licenses: Number(licenses),
+    latest: Number(latest),
+  }))
 }

@@ -113,7 +113,11 @@ export type PanelStore = {
 
   // reports of nodes, audit
   addReport(report: NodeReport): Promise<void>
+  /** What nodes of a product ran into since a time, most frequent first. */
+  reportCounts(product: string, since: number): Promise<readonly ReportCount[]>
   audit(after: number, limit: number): Promise<readonly AuditRow[]>
+  /** How many rows the audit log has, and the hash of the last one. */
+  auditHead(): Promise<{rows: number; head: string}>
   /** Walks the hash chain from the start; the first row that does not fit, if any. */
   verifyAudit(): Promise<{rows: number; head: string; broken?: number}>
   /** Writes an event that changed nothing else (a sign-in, a refusal). */
@@ -131,6 +135,8 @@ export type PanelStore = {
 
   /** The latest of this time and all that any instance ever gave, in seconds since the epoch. */
   latestTime(now: number): Promise<number>
+  /** Forgets a time that was wrong; running panels remember it until they are started again. */
+  resetTime(now: number, by: Actor): Promise<void>
   /** Small values of the panel itself (schema version, keys' public halves). */
   setting(name: string): Promise<string | undefined>
   setSetting(name: string, value: string): Promise<void>
@@ -304,6 +310,13 @@ export type NodeReport = {
   readonly version: string
   readonly phase: string
   readonly time: number
+}
+
+export type ReportCount = Pick<NodeReport, 'code' | 'version' | 'phase'> & {
+  readonly reports: number
+  /** Licences that they came with. */
+  readonly licenses: number
+  readonly latest: number
 }
 
 export type AuditEvent = {

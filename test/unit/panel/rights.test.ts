@@ -40,6 +40,7 @@ const rights: readonly [string, string, readonly VerbName[]][] = [
   ['GET', '/v1/tokens', []],
   ['DELETE', '/v1/tokens/:id', []],
   ['GET', '/v1/whoami', [...verbNames]],
+  ['GET', '/v1/products/:product/reports', ['release', 'license', 'audit']],
   ['GET', '/v1/audit', ['audit']],
   ['GET', '/v1/audit/verify', ['audit']],
 ]
