@@ -93,12 +93,14 @@ export function exchange(
       total = patience('the answer', timeouts.totalMs)
       phase = patience('sending the next bytes', timeouts.idleMs)
     }
-    let isAnswered = false
+    /** Answered or failed: nothing is waited for any more, or a timer would keep the process. */
+    let isOver = false
     outgoing.on('socket', (socket) => {
       if (socket.connecting) socket.once(isTls ? 'secureConnect' : 'connect', connected)
       else connected()
     })
     const fail = (error: Error) => {
+      isOver = true
       clearTimeout(phase)
       clearTimeout(total)
       reject(headError(error, url))
@@ -111,7 +113,7 @@ export function exchange(
     })
     outgoing.on('response', (message) => {
       clearTimeout(phase)
-      isAnswered = true
+      isOver = true
       underWay = message
       message.on('close', () => {
         clearTimeout(total)
@@ -125,12 +127,12 @@ export function exchange(
       return
     }
     const step = () => {
-      if (!isAnswered) moved()
-      return !isAnswered
+      if (!isOver) moved()
+      return !isOver
     }
     sendPieces(outgoing, body, step).then(
       () => {
-        if (!isAnswered) connected()
+        if (!isOver) connected()
       },
       (error: Error) => underWay.destroy(error),
     )
