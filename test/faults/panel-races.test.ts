@@ -13,7 +13,8 @@ import {temporaryFolder} from '../support/tmp.ts'
 import {draftOf} from '../unit/panel/store-conformance.ts'
 
 const PUBLISHER = join(import.meta.dirname, '../support/panel-children/racing-publisher.ts')
-const VERSIONS = 100
+/** `npm run test:long`: as many as were promised. */
+const VERSIONS = process.env.REL_TEST_LONG === '1' ? 300 : 100
 const names = ['anna', 'berta', 'clara']
 
 function start(address: string, name: string): {child: ChildProcess; lines: AsyncIterator<string>} {

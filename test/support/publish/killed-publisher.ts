@@ -1,11 +1,14 @@
 import {writeFileSync} from 'node:fs'
+import {setTimeout} from 'node:timers/promises'
 import {publication} from './publication.ts'
 
-/** What `killed-publisher.ts JSON` is told. */
+/** What `killed-publisher.ts JSON` is told; without a step or a request it lives to the end. */
 export type KilledPublisher = {
   readonly manifest: string
   readonly panel: {readonly url: string; readonly adminToken: string}
-  readonly github: {readonly url: string}
+  readonly github?: {readonly url: string}
+  /** What a wait takes; nothing when not given. */
+  readonly waitMs?: number
   readonly journal: string
   readonly receipt: string
   /** Dies at the beginning of this step… */
@@ -20,6 +23,7 @@ let requests = 0
 
 const {run} = await publication(told, told, {
   journal: told.journal,
+  wait: () => setTimeout(told.waitMs ?? 0),
   keepReceipt: (text) => writeFileSync(told.receipt, text),
   onStep: (phase, step) => {
     if (phase === 'begin' && step === told.step) die()
