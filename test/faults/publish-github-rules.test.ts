@@ -236,4 +236,81 @@ test('a release that somebody publishes while its draft is filled loses nothing'
     assert.equal(fake.releases.deleted, [])
   }))
 
+test('a draft is not taken for the published release, although its tag gives it', () =>
+  withGitHub(async (fake) => {
+    const through = spoiltJson(/\/releases\/tags\//, (json) => ({...json, draft: true}))
+    const {run: publish} = await publication(small, {github: fake}, {through})
+    await rejectsCode(publish, 'publish_readback_failed')
+  }))
+
+test('a draft that lost something while it was filled is not published', () =>
+  withGitHub(async (fake) => {
+    let isFilled = false
+    const through = (http: Http): Http => ({
+      download: (request) => http.download(request),
+      send: async (request) => {
+        const answer = await http.send(request)
+        if (request.url.includes('name=release.json')) isFilled = true
+        const isList = /\/releases\/\d+\/assets\?/.test(request.url) && request.method !== 'POST'
+        if (!isFilled || !isList) return answer
+        const [, ...rest] = JSON.parse(String(answer.body)) as object[]
+        return {...answer, body: Buffer.from(JSON.stringify(rest))}
+      },
+    })
+    const {run: publish} = await publication(small, {github: fake}, {through})
+    await rejectsCode(publish, 'publish_incomplete')
+    assert.ok(isFilled)
+    assert.is(fake.releases.stored(REPOSITORY, 'v2.0.0')[0]?.draft, true)
+  }))
+
+/** A client that reads some answers otherwise. */
+function spoiltJson(
+  path: RegExp,
+  spoil: (json: Record<string, unknown>) => object,
+): (http: Http) => Http {
+  return (http) => ({
+    download: (request) => http.download(request),
+    send: async (request) => {
+      const answer = await http.send(request)
+      if (!path.test(request.url)) return answer
+      const json = JSON.parse(String(answer.body)) as Record<string, unknown>
+      return {...answer, body: Buffer.from(JSON.stringify(spoil(json)))}
+    },
+  })
+}
+
+test('a lost reply of the publication is a change; one of the draft makes no second one', () =>
+  withGitHub(async (fake) => {
+    fake.fail({method: 'POST', path: /\/releases$/, kind: 'lost-reply'})
+    fake.fail({method: 'PATCH', path: /\/releases\/\d+$/, kind: 'lost-reply'})
+    const {changed} = await runOn(small, fake)
+    assert.is(fake.pendingFaults, 0)
+    assert.is(changed, true)
+    assert.is(fake.releases.publications.length, 1)
+    const made = fake.requests.filter(
+      ({method, path}) => method === 'POST' && path.endsWith('/releases'),
+    )
+    assert.equal([made.length, fake.releases.deleted], [1, []])
+  }))
+
+test('a private repository is read back with the token', () =>
+  withGitHub(async (fake) => {
+    const answer = {status: 404, body: 'Not Found'}
+    fake.fail({path: /\/releases\/download\//, kind: 'answer', answer})
+    const {receipt} = await runOn(small, fake)
+    assert.is(fake.pendingFaults, 0)
+    const {github_download: readBack} = receipt.checks as {github_download: object}
+    assert.equal(readBack, {name: 'release.json', as: 'token'})
+  }))
+
+test('our draft is found behind a hundred other releases', () =>
+  withGitHub(async (fake) => {
+    fake.releases.add(REPOSITORY, {tag: 'v2.0.0', id: 1, draft: true, assets: []})
+    for (let at = 0; at < 120; at++)
+      fake.releases.add(REPOSITORY, {tag: `old-${at}`, id: 1000 + at, assets: []})
+    await runOn(small, fake)
+    assert.is(fake.releases.stored(REPOSITORY, 'v2.0.0').length, 1)
+    assert.ok(isWhole(small, fake))
+  }))
+
 test.run()

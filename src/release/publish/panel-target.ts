@@ -222,10 +222,7 @@ export async function lackingOn(
 /** A cut, a busy upload, or bytes that arrived although the answer did not: ask where it stands. */
 function isResumable(error: unknown): boolean {
   if (isTransient(error)) return true
-  return (
-    error instanceof RelError &&
-    ['upload_busy', 'upload_offset_wrong', 'upload_unknown'].includes(error.code)
-  )
+  return error instanceof RelError && ['upload_offset_wrong', 'upload_unknown'].includes(error.code)
 }
 
 function stateOf({state, digest, sequence, missing}: JsonObject): PanelState {
