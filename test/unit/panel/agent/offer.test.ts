@@ -50,6 +50,7 @@ test('walking on from any version never passes a stop-over, and never goes down'
 
 test('the highest that is not newer', () => {
   assert.is(highestUpTo(all, '1.1.5')?.version, '1.1.0')
+  assert.is(highestUpTo(all, '1.1.0')?.version, '1.1.0', 'what it has itself')
   assert.is(highestUpTo(all, '0.1.0'), undefined)
 })
 
