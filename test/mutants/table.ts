@@ -253,7 +253,7 @@ export const mutants: readonly Mutant[] = [
   ]),
   ...faults(
     'release/publish/files.ts',
-    ['e2e/publish'],
+    ['unit/release/publish-files'],
     [
       [
         'a file that was changed is sent',
@@ -515,7 +515,12 @@ export const mutants: readonly Mutant[] = [
         '`1${counted(identifier, 3)}` : `0',
       ],
       ['a word is not ended', '`1${identifier}!`', '`1${identifier}`'],
-      ['any length is a version', 'text.length > 256 || ', ''],
+      [
+        'any length is a version',
+        'text.length > 256 || ',
+        '',
+        'semver itself takes 256 characters',
+      ],
       ['beta.1.2 is a channel', ' && more.length === 0', ''],
       ['beta is a channel', '/^[0-9]+$/.test(number) && ', ''],
       [

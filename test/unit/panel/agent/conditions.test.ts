@@ -32,6 +32,14 @@ test('an empty file has no ranges', () => {
   assert.is(parseRange('bytes=-5', 0).kind, 'unsatisfiable')
 })
 
+test('the last byte is part of a range, and a range that ends before it begins is none', () => {
+  const only = (header: string) => parseRange(header, 10)
+  assert.equal(only('bytes=0-4'), {kind: 'ranges', ranges: [{start: 0, end: 5}]})
+  assert.equal(only('bytes=4-4'), {kind: 'ranges', ranges: [{start: 4, end: 5}]})
+  assert.equal(only('bytes=8-99'), {kind: 'ranges', ranges: [{start: 8, end: 10}]})
+  assert.is(only('bytes=5-4').kind, 'whole')
+})
+
 test('too many ranges, or more than the whole, are the whole', () => {
   assert.is(parseRange(`bytes=${'0-0,'.repeat(32)}1-1`, 100).kind, 'whole')
   assert.is(parseRange('bytes=0-59,40-99', 100).kind, 'whole')

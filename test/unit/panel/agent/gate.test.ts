@@ -35,10 +35,29 @@ test('a licence is verified once, then remembered', async () => {
     const {gate, state} = watched(agents)
     const holder = await gate.admit(header)
     assert.equal([...holder.channels], ['stable'])
-    assert.equal(state.asked.toSorted(), ['license', 'licenseEpoch', 'product'])
+    assert.equal(state.asked.toSorted(), ['latestTime', 'license', 'licenseEpoch', 'product'])
     assert.equal(await gate.admit(header), holder)
-    assert.not(state.asked.slice(3).includes('license'), 'verified again')
+    assert.not(state.asked.slice(4).includes('license'), 'verified again')
   } finally {
+    await agents.close()
+  }
+})
+
+test('a signature is verified again after ten minutes: keys end too', async () => {
+  const agents = await agentPanel()
+  const {now} = performance
+  try {
+    const header = await agents.register(await signedLicense())
+    const {gate, state} = watched(agents)
+    const verified = () => state.asked.filter((name) => name === 'license').length
+    await gate.admit(header)
+    await gate.admit(header)
+    assert.is(verified(), 1)
+    performance.now = () => now.call(performance) + 601_000
+    await gate.admit(header)
+    assert.is(verified(), 2)
+  } finally {
+    performance.now = now
     await agents.close()
   }
 })
