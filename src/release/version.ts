@@ -32,6 +32,7 @@ export function parseVersion(text: string): Version {
  * Refuses with version_invalid.
  */
 export function compareVersions(a: string, b: string): number {
+  // exact: semver's comparison takes numbers as doubles, and finds long ones equal
   const [left, right] = [sortKey(a), sortKey(b)]
   if (left === right) return 0
   return left < right ? -1 : 1

@@ -63,13 +63,17 @@ export function differencesOf(
   ]
 }
 
-function panelDifferences(plan: PublishPlan, have: PanelState): readonly Difference[] {
-  const of = (subject: string, want: string, seen: string): Difference => ({
-    target: 'panel',
+function differenceOn(target: Difference['target']) {
+  return (subject: string, want: string, have: string): Difference => ({
+    target,
     subject,
     want,
-    have: seen,
+    have,
   })
+}
+
+function panelDifferences(plan: PublishPlan, have: PanelState): readonly Difference[] {
+  const of = differenceOn('panel')
   if (have.state === 'absent')
     return [
       of('release', 'published', 'absent'),
@@ -83,12 +87,7 @@ function panelDifferences(plan: PublishPlan, have: PanelState): readonly Differe
 }
 
 function githubDifferences(plan: PublishPlan, have: GitHubState): readonly Difference[] {
-  const of = (subject: string, want: string, seen: string): Difference => ({
-    target: 'github',
-    subject,
-    want,
-    have: seen,
-  })
+  const of = differenceOn('github')
   if (have.state === 'absent')
     return [
       of('release', 'published', 'absent'),
