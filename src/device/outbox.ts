@@ -1,6 +1,7 @@
 import {lstatSync, readdirSync, rmSync} from 'node:fs'
 import {join} from 'node:path'
 import {licenseHeader} from '../release/license-file.ts'
+import type {ErrorCode} from '../system/codes.ts'
 import {RelError} from '../system/error.ts'
 import {sha256Hex} from '../system/hash.ts'
 import type {JsonObject} from '../system/json.ts'
@@ -74,11 +75,14 @@ function put(device: Device, {key, ...result}: Result & {readonly key: string}):
   const id = sha256Hex(canonicalJson({node: config.node ?? '', key, ...result}))
   const path = `${paths.outbox}/${id}.json`
   if (lstatSync(join(root, paths.outbox), {throwIfNoEntry: false}) === undefined)
-    writing(() => world.fs.run({op: 'mkdir', path: paths.outbox}))
+    writing(() => {
+      world.fs.run({op: 'mkdir', path: paths.outbox})
+      world.fs.run({op: 'sync_dir', path: paths.private})
+    })
   writeSealed(world.fs, path, {schema: 1, ...result, at: world.now()})
   const waiting = idsOf(root)
   for (const old of waiting.slice(0, Math.max(0, waiting.length - MAX_WAITING)))
-    drop(device, old, 'outbox_full')
+    drop(device, old, 'upgrade_source_unreachable')
 }
 
 /** The ids of what waits, oldest first. */
@@ -97,7 +101,7 @@ export function waitingResults(root: string): number {
   return idsOf(root).length
 }
 
-function drop(device: Device, id: string, why: string): void {
+function drop(device: Device, id: string, why: ErrorCode): void {
   rmSync(join(device.root, paths.outbox, `${id}.json`), {force: true})
   tell(device, 'upgrade_report_failed', {report: id, error_code: why})
 }

@@ -16,9 +16,16 @@ import type {SourceConfig} from './config.ts'
 import type {Device} from './device.ts'
 import {ask, type DeviceAnswer, statusError} from './device-http.ts'
 import {download} from './download.ts'
-import {checkFreshness, checkNotRewound, type Freshness, staleSince} from './freshness.ts'
+import {
+  checkFreshness,
+  checkNotRewound,
+  type Freshness,
+  type LogHead,
+  staleSince,
+} from './freshness.ts'
 import {adoptLicense, licenseOf} from './license-gate.ts'
 import {checkNotExpired} from './license-rules.ts'
+import {checkGrown, MAX_LOG_BYTES, MAX_PROVEN_LEAVES} from './log-proof.ts'
 import {machineOf, pickArtifact} from './pick-artifact.ts'
 import {isSafeVersion} from './record.ts'
 import {keepSeen, loadSeen, type Seen} from './seen.ts'
@@ -87,7 +94,7 @@ async function findD0(panel: Panel, question: Question): Promise<Answer> {
   if (answer.status === 404) return answerOf(answer, undefined, before.expires, now)
   if (answer.status !== 200) throw statusError(answer, 'the manifest')
   const {file, fresh} = await verifyAnswer(device, answer.body, now)
-  if (fresh !== undefined) checkNotRewound(before.log, fresh.log)
+  if (fresh !== undefined) await checkLog(panel, before.log, fresh.log)
   const offer =
     compareVersions(file.release.version, question.running) > 0 ? offerOf(panel, file) : undefined
   // everything is verified: from here on it may be remembered
@@ -102,6 +109,22 @@ async function findD0(panel: Panel, question: Question): Promise<Answer> {
   }
   keepSeen(device, before, seen)
   return answerOf(answer, offer, fresh?.expires, now)
+}
+
+/**
+ * That the log of the panel is what it was, and more. Refuses with upgrade_source_rewound, and as a
+ * panel that does not answer.
+ */
+async function checkLog(panel: Panel, before: LogHead | undefined, now: LogHead): Promise<void> {
+  checkNotRewound(before, now)
+  if (before === undefined || now.size === before.size || now.size > MAX_PROVEN_LEAVES) return
+  const {url} = panel.config
+  const address = `${url}/v1/products/${panel.device.config.product}/log?from=0&limit=${MAX_PROVEN_LEAVES}`
+  const answer = await askPanel(panel, address, {}, MAX_LOG_BYTES)
+  if (answer.status === 404)
+    throw new RelError('upgrade_source_rewound', 'the panel does not show the log that it signs')
+  if (answer.status !== 200) throw statusError(answer, 'the log')
+  checkGrown(answer.body, before, now)
 }
 
 function answerOf(

@@ -8,6 +8,7 @@ import {openSource} from '../../src/device/open-source.ts'
 import {repair} from '../../src/device/repair.ts'
 import type {Answer} from '../../src/device/source.ts'
 import {look, stageOffer, turn} from '../../src/device/update.ts'
+import {MerkleTree} from '../../src/panel/store/merkle.ts'
 import {parseLicense} from '../../src/release/license-file.ts'
 import type {ErrorCode} from '../../src/system/codes.ts'
 import {sha256Hex} from '../../src/system/hash.ts'
@@ -279,20 +280,35 @@ test('a release that holds a bundle of another version is refused, and not fetch
   })
 })
 
+/** A panel with a log of so many leaves; the first `changed` of them are other ones. */
+function withLog(size: number, changed = 0): Script {
+  const texts = Array.from({length: size}, (_, at) => `${at < changed ? 'another ' : ''}leaf ${at}`)
+  const tree = new MerkleTree()
+  for (const leaf of texts) tree.append(leaf)
+  const leaves = texts.map((leaf, index) =>
+    index % 2 === 0 ? {index, text: leaf} : {index, hash: sha256Hex(`\0${leaf}`)},
+  )
+  return {
+    ...fresh({log: {size, root: tree.root()}}),
+    log: (_request, response) => sendJson(response, {size, root: tree.root(), leaves}),
+  }
+}
+
 test('the log of a panel only grows', async () => {
-  const at = (size: number, name = '') =>
-    fresh({log: {size, root: sha256Hex(`log of ${size}${name}`)}})
-  await against(good, at(5), async (node, {script}) => {
+  await against(good, withLog(5), async (node, {script}) => {
     await find(node)
     const before = snapshot(node)
-    for (const changed of [at(4), at(5, ' rewritten')]) {
+    const hidden: Script = {log: (_request, response) => sendStatus(response, 404)}
+    for (const changed of [withLog(4), withLog(5, 1), withLog(7, 1), {...withLog(7), ...hidden}]) {
       Object.assign(script, changed)
       await rejectsCode(() => find(node), 'upgrade_source_rewound')
       assert.is(snapshot(node), before)
     }
-    Object.assign(script, at(6))
-    assert.is((await find(node)).offer?.version, '1.1.0')
-    Object.assign(script, at(5))
+    for (const size of [6, 13, 64]) {
+      Object.assign(script, withLog(size))
+      assert.is((await find(node)).offer?.version, '1.1.0')
+    }
+    Object.assign(script, withLog(63))
     await rejectsCode(() => find(node), 'upgrade_source_rewound')
   })
 })

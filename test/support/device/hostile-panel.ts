@@ -17,6 +17,7 @@ export type Script = {
   check?: Reply
   bundle?: Reply
   report?: Reply
+  log?: Reply
   /** Asked before all others, for every request. */
   any?: Reply
 }
@@ -35,6 +36,7 @@ const routes: readonly [keyof Script, RegExp][] = [
   ['check', /^\/check/],
   ['bundle', /^\/bundles\//],
   ['report', /^\/v1\/report/],
+  ['log', /^\/v1\/products\/[^/]+\/log/],
 ]
 
 /**
@@ -52,6 +54,7 @@ export async function hostilePanel(
   const honest: Required<Omit<Script, 'any'>> = {
     manifest: (request, response) => sendBody(request, response, body),
     license: (_request, response) => sendStatus(response, 404),
+    log: (_request, response) => sendStatus(response, 404),
     download: (request, response) => {
       const name = decodeURIComponent(request.url?.split('/').at(-1) ?? '')
       sendRange(request, response, release.bytes.get(name) ?? bytes)
