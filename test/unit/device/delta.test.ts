@@ -16,7 +16,7 @@ import {encodePiece} from '../../../src/bundle/delta/pieces.ts'
 import {apply} from '../../../src/device/apply.ts'
 import {mayTakeDelta} from '../../../src/device/delta-tries.ts'
 import type {Device} from '../../../src/device/device.ts'
-import {realFs} from '../../../src/device/durable-fs.ts'
+import {realFs, recordingFs} from '../../../src/device/durable-fs.ts'
 import {loadRecords} from '../../../src/device/layout.ts'
 import {deltaPlace} from '../../../src/device/place-delta.ts'
 import {checkSource, stage} from '../../../src/device/stage.ts'
@@ -290,6 +290,18 @@ for (const [name, change] of Object.entries(changes))
     await stage(device, next.folder, plain)
     await has(device, next)
   })
+
+test('a base is compared before the file that it is for is begun', async () => {
+  const device = await nodeWith(old)
+  writeFileSync(join(device.root, 'versions/1.0.0/app'), noise(base.length, random))
+  const begun: string[] = []
+  const fs = recordingFs(device.world.fs, ({op, path}) => {
+    if (op === 'create') begun.push(path)
+  })
+  await refused({...device, world: {...device.world, fs}}, delta)
+  assert.ok(begun.includes('versions/.1.1.0.partial/b/moved'), `${begun}`)
+  assert.is(begun.includes('versions/.1.1.0.partial/app'), false)
+})
 
 test('a mode that was changed on disk does not come along', async () => {
   const device = await nodeWith(old)
