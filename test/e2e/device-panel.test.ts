@@ -70,6 +70,10 @@ for (const protocol of ['d0', 'd2'] as const)
       assert.is(readlinkSync(join(root, 'current')), 'versions/1.1.0')
       assert.is((await rel('verify', root)).code, 0)
       assert.is((await rel('stage', root)).error.code, 'upgrade_not_newer')
+      // the log has grown, and for D0 that is proven; one of its leaves is of another track
+      await publishBundle(panel, '1.3.0')
+      const grown = await rel('check', root)
+      assert.is((grown.result.offer as {version: string} | undefined)?.version, '1.3.0')
     } finally {
       await panel.stop()
     }
