@@ -3,6 +3,9 @@ import type {JsonObject, JsonValue} from '../system/json.ts'
 import {isSafeVersion} from './record.ts'
 import type {Question} from './source.ts'
 
+/** What the manifest of a release is called: by D1, and by rel release manifest. */
+export const releaseNames = ['manifest.json', 'release.json'] as const
+
 /** What a bundle or a release says of itself before anybody has vouched for it. */
 export type Claim = {
   readonly kind: 'bundle' | 'release'

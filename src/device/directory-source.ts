@@ -1,6 +1,6 @@
 import {createHash} from 'node:crypto'
 import {createReadStream, readdirSync, realpathSync} from 'node:fs'
-import {join} from 'node:path'
+import {dirname, join} from 'node:path'
 import {MANIFEST_NAME, manifestLimits} from '../bundle/manifest.ts'
 import {readManifest, sigstoreSidecars} from '../bundle/verify.ts'
 import {verifyManifestBytes} from '../bundle/verify-manifest.ts'
@@ -10,7 +10,7 @@ import {RelError} from '../system/error.ts'
 import {fileError, readFileLimited, statIfThere} from '../system/files.ts'
 import type {JsonValue} from '../system/json.ts'
 import {parseStrictJson} from '../trust/strict-json.ts'
-import {type Claim, claimOf, inOrder} from './candidate.ts'
+import {type Claim, claimOf, inOrder, releaseNames} from './candidate.ts'
 import {raiseMark, trustedNow} from './clock-mark.ts'
 import type {SourceConfig} from './config.ts'
 import type {Device} from './device.ts'
@@ -39,7 +39,7 @@ const DEFAULT_COMPONENT = 'bundle'
 type Found = {
   readonly claim: Claim
   readonly kind: 'tree' | 'archive' | 'release'
-  /** The bundle, or the folder of the release. */
+  /** The bundle, or the manifest of the release. */
   readonly path: string
 }
 
@@ -53,7 +53,10 @@ export function directorySource(device: Device, config: DirectoryConfig): Source
 
 async function find(device: Device, config: DirectoryConfig, question: Question): Promise<Answer> {
   let refusal: unknown
+  const isProgram = device.config.profile.kind === 'binary'
   for (const found of inOrder(await scan(config.path, device.config.product), question)) {
+    // one program is a part of a release; a bundle is of no use to it
+    if (isProgram && found.kind !== 'release') continue
     try {
       const {offer, isOpen} = await offerOf(device, found, question)
       if (isOpen || question.version !== undefined) return {offer}
@@ -84,12 +87,15 @@ async function scan(path: string, product: string): Promise<readonly Found[]> {
   const walk = async (folder: string, depth: number): Promise<void> => {
     const names = reading(() => readdirSync(folder, {withFileTypes: true}))
     for (const _ of names) count(false)
-    if (names.some((entry) => entry.name === MANIFEST_NAME && entry.isFile())) {
+    const isFile = (name: string) => names.some((each) => each.name === name && each.isFile())
+    for (const name of releaseNames.filter(isFile)) {
       count(true)
-      const claim = await claimAt(() => readManifest(join(folder, MANIFEST_NAME)), product)
-      if (claim !== undefined)
-        found.push({claim, kind: claim.kind === 'release' ? 'release' : 'tree', path: folder})
-      if (claim?.kind === 'bundle') return // its archives and folders are its own
+      const path = join(folder, name)
+      const claim = await claimAt(() => readManifest(path), product)
+      if (claim?.kind === 'release') found.push({claim, kind: 'release', path})
+      if (claim?.kind !== 'bundle' || name !== MANIFEST_NAME) continue
+      found.push({claim, kind: 'tree', path: folder})
+      return // its archives and folders are its own
     }
     for (const entry of names.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
       const below = join(folder, entry.name)
@@ -143,8 +149,6 @@ async function bundleOffer(
   {kind, path, claim}: Found,
   question: Question,
 ): Promise<{readonly offer: Offer; readonly isOpen: boolean}> {
-  if (device.config.profile.kind === 'binary')
-    throw new RelError('upgrade_source_invalid', 'a bundle, where the node is one program')
   const plain = policyOf(device.root, device.config, trustedNow(device))
   const policy = {...plain, expect: {...plain.expect, version: claim.version}}
   const {manifest} =
@@ -194,12 +198,12 @@ function isOpen(
 
 async function releaseOffer(
   device: Device,
-  {path, claim}: Found,
+  {path: manifestPath, claim}: Found,
   question: Question,
 ): Promise<{readonly offer: Offer; readonly isOpen: boolean}> {
   const {root, config} = device
   const now = trustedNow(device)
-  const manifestPath = join(path, MANIFEST_NAME)
+  const path = dirname(manifestPath)
   const bytes = readManifest(manifestPath)
   const {identity} = policyOf(root, config, now)
   const name = sigstoreSidecars(manifestPath).find((each) => statIfThere(each)?.isFile() === true)

@@ -1,8 +1,10 @@
+import {sigstoreSidecars} from '../bundle/verify.ts'
 import {compareVersions} from '../bundle/version.ts'
 import type {ReleaseArtifact} from '../release/release.ts'
 import {releaseLimits} from '../release/release-manifest.ts'
 import {RelError} from '../system/error.ts'
 import {rateLimitEnd} from '../system/http-rules.ts'
+import {releaseNames} from './candidate.ts'
 import {raiseMark, trustedNow} from './clock-mark.ts'
 import type {SourceConfig} from './config.ts'
 import type {Device} from './device.ts'
@@ -106,11 +108,15 @@ async function look(
   const {root, config} = device
   const now = trustedNow(device)
   const {identity} = policyOf(root, config, now)
-  const manifest = assetNamed(listed, 'manifest.json')
+  const named = releaseNames.find((each) => listed.assets.some(({name}) => name === each))
+  const manifest = assetNamed(listed, named ?? releaseNames[0])
   const bytes = await asset(place, manifest.id, releaseLimits.bytes)
-  const bundle =
-    identity === undefined ? undefined : listed.assets.find(({name}) => name === BUNDLE_NAME)
-  const sidecar = bundle && (await asset(place, bundle.id, MAX_BUNDLE_BYTES))
+  const sidecars = identity === undefined ? [] : sigstoreSidecars(manifest.name)
+  const sidecarName = sidecars.find((each) => listed.assets.some(({name}) => name === each))
+  const sidecar =
+    sidecarName === undefined
+      ? undefined
+      : await asset(place, assetNamed(listed, sidecarName).id, MAX_BUNDLE_BYTES)
   const {anchor} = anchorOf(root)
   const terms = {anchor, identity, product: config.product, version, now}
   try {
@@ -143,8 +149,6 @@ async function look(
     throw upgradeError(error)
   }
 }
-
-const BUNDLE_NAME = 'manifest.sig.bundle'
 
 function fetchOf(place: Place, id: number, {size, sha256}: ReleaseArtifact): Offer['fetch'] {
   return async (onProgress) => {

@@ -109,6 +109,13 @@ test('a version that must be installed first is taken first', async () => {
   assert.is(await offered(await node()), '1.1.0')
 })
 
+test('a manifest under the name that rel gives it', async () => {
+  const [manifest, bundle] = await releaseAssets('1.1.0')
+  if (manifest === undefined || bundle === undefined) throw new Error('no assets')
+  await publish('1.1.0', {assets: [{...manifest, name: 'release.json'}, bundle]})
+  assert.is(await offered(await node()), '1.1.0')
+})
+
 test('a token goes to the API alone, and not to where it redirects', async () => {
   await publish('1.1.0')
   const device = await node({token: 'fake-token'})

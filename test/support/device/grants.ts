@@ -1,5 +1,4 @@
 import {writeFileSync} from 'node:fs'
-import {type DurableFs, realFs} from '../../../src/device/durable-fs.ts'
 import {type GrantFile, type RollbackGrant, signGrant} from '../../../src/device/grant.ts'
 import {signedAnchor, type TestGrant, testAnchor, testNow, testSigner} from '../anchors.ts'
 import {deviceAt, type FakeWorld, installOne, makeSources, type Sources} from './node.ts'
@@ -46,10 +45,4 @@ export async function namedNode(root: string, sources: Sources, fake: FakeWorld 
   const device = deviceAt(root, fake, {node: 'berlin-7'})
   await installOne(device, sources)
   return device
-}
-
-/** Syncs are for power cuts, which other tests try. */
-export function unsynced(root: string): DurableFs {
-  const fs = realFs(root)
-  return {root, run: (op) => (op.op === 'sync' || op.op === 'sync_dir' ? undefined : fs.run(op))}
 }

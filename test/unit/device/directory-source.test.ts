@@ -1,6 +1,7 @@
 import {
   cpSync,
   mkdirSync,
+  readFileSync,
   readlinkSync,
   renameSync,
   rmSync,
@@ -23,6 +24,7 @@ import {
   target,
 } from '../../support/device/github-releases.ts'
 import {bundleOf, deviceAt, installOne, plain} from '../../support/device/node.ts'
+import {makeProgramNode, programBytes, programSources} from '../../support/device/program-node.ts'
 import {rejectsCode} from '../../support/rejects.ts'
 import {writeTree} from '../../support/signed-tree.ts'
 import {temporaryFolder} from '../../support/tmp.ts'
@@ -82,6 +84,19 @@ test('a release with its artifact beside it', async () => {
   assert.ok(offer?.sha256 !== undefined)
   await update(device)
   assert.is(runs(device), 'versions/1.1.0')
+})
+
+test('a release under the name that rel gives it, for a node that is one program', async () => {
+  const programs = await programSources('1.0.0', '1.1.0')
+  const folder = join(temporaryFolder(), 'a stick')
+  cpSync(programs.of('1.1.0'), join(folder, 'agent'), {recursive: true})
+  await tree(join(folder, 'a bundle'), '1.2.0')
+  const device = await makeProgramNode(programs)
+  const source = directorySource(device, {kind: 'directory', path: folder})
+  const offer = checkFound(await look(device, source, {isRetry: false}))
+  await stageOffer(device, offer, plain)
+  await apply(device, plain)
+  assert.equal(readFileSync(device.path), programBytes('1.1.0'))
 })
 
 test('a release whose artifact is missing or another is not taken', async () => {

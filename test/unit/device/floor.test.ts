@@ -16,8 +16,9 @@ import {
   type Step,
   wordOf,
 } from '../../support/device/floor-model.ts'
-import {grantSources, signedGrant, unsynced} from '../../support/device/grants.ts'
+import {grantSources, signedGrant} from '../../support/device/grants.ts'
 import {deviceAt, type FakeWorld, installOne, plain} from '../../support/device/node.ts'
+import {lazyFs} from '../../support/device/program-node.ts'
 import {temporaryFolder} from '../../support/tmp.ts'
 
 const versions = ['1.0.0', '1.1.0', '1.2.0', '1.3.0']
@@ -232,7 +233,7 @@ const anchorBytes = await Promise.all(anchors.map((anchor) => signedAnchor(ancho
 async function realNode(): Promise<RealNode> {
   const root = join(temporaryFolder(), 'node')
   const broken: string[] = []
-  const fake: FakeWorld = {fs: unsynced(root), broken}
+  const fake: FakeWorld = {fs: lazyFs(root), broken}
   const device = deviceAt(root, fake, {node: 'berlin-7'})
   await installOne(device, sources)
   return new RealNode({...device, broken})

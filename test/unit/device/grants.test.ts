@@ -19,14 +19,9 @@ import {resume} from '../../../src/device/resume.ts'
 import {stage} from '../../../src/device/stage.ts'
 import {statusOf} from '../../../src/device/status.ts'
 import {testNow} from '../../support/anchors.ts'
-import {
-  grantSources,
-  namedNode,
-  signedGrant,
-  testGrant,
-  unsynced,
-} from '../../support/device/grants.ts'
+import {grantSources, namedNode, signedGrant, testGrant} from '../../support/device/grants.ts'
 import {deviceAt, plain} from '../../support/device/node.ts'
+import {lazyFs} from '../../support/device/program-node.ts'
 import {Cut, cutAt, cuttingFs} from '../../support/device/traces.ts'
 import {rejectsCode, throwsCode} from '../../support/rejects.ts'
 import {temporaryFolder} from '../../support/tmp.ts'
@@ -197,12 +192,12 @@ for (const act of ['rollback', 'stage'] as const)
       const node = {node: 'berlin-7'}
       isWhole = true
       try {
-        await run(deviceAt(root, {fs: cutAt(unsynced(root), n)}, node))
+        await run(deviceAt(root, {fs: cutAt(lazyFs(root), n)}, node))
       } catch (error) {
         isWhole = false
         assert.instance(error, Cut)
       }
-      const device = deviceAt(root, {fs: unsynced(root)}, node)
+      const device = deviceAt(root, {fs: lazyFs(root)}, node)
       const {state} = loadRecords(root).record
       if (state === 'committed') await run(device)
       else await resume(device)
