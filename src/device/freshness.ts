@@ -1,6 +1,7 @@
-import {digestPattern, fieldReader, namePattern} from '../release/fields.ts'
+import {fieldReader, namePattern} from '../release/fields.ts'
 import type {ReleaseFile} from '../release/release.ts'
 import {channelOf} from '../release/version.ts'
+import {digestPattern} from '../system/digest.ts'
 import {RelError} from '../system/error.ts'
 import type {JsonObject, JsonValue} from '../system/json.ts'
 import {type Anchor, keysFor} from '../trust/anchor.ts'

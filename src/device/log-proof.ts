@@ -1,4 +1,5 @@
-import {digestPattern, fieldReader} from '../release/fields.ts'
+import {fieldReader} from '../release/fields.ts'
+import {digestPattern} from '../system/digest.ts'
 import {RelError} from '../system/error.ts'
 import {sha256Hex} from '../system/hash.ts'
 import type {JsonValue} from '../system/json.ts'

@@ -50,5 +50,3 @@ export function fieldReader(code: ErrorCode): FieldReader {
 
 /** Products, components, systems, architectures: also safe as file names and in URLs. */
 export const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
-/** 64 lower-case hex digits. */
-export const digestPattern = /^[0-9a-f]{64}$/

@@ -1,4 +1,5 @@
 import {checkOneMeaning} from '../bundle/cross-protocol.ts'
+import {digestPattern} from '../system/digest.ts'
 import {RelError} from '../system/error.ts'
 import {sha256Hex} from '../system/hash.ts'
 import type {JsonObject, JsonValue} from '../system/json.ts'
@@ -16,7 +17,7 @@ import {
 import {timeText} from '../trust/expiry.ts'
 import type {Signer} from '../trust/signer.ts'
 import {parseStrictJson} from '../trust/strict-json.ts'
-import {digestPattern, fieldReader, namePattern} from './fields.ts'
+import {fieldReader, namePattern} from './fields.ts'
 import {
   type ChannelName,
   channelNames,

@@ -1,4 +1,5 @@
 import {Type} from 'typebox'
+import {isDigest} from '../../system/digest.ts'
 import {RelError} from '../../system/error.ts'
 import type {Panel} from '../panel.ts'
 import type {PanelApp} from '../server/app.ts'
@@ -223,7 +224,7 @@ function announcedDigest(header = ''): string {
   const pairs = header.split(',').map((pair) => pair.trim().split(' '))
   const [, base64 = ''] = pairs.find(([key]) => key === 'sha256') ?? []
   const digest = Buffer.from(base64, 'base64').toString('latin1')
-  if (/^[0-9a-f]{64}$/.test(digest)) return digest
+  if (isDigest(digest)) return digest
   throw new RelError('request_invalid', 'Upload-Metadata has no sha256 of 64 hex digits in base64')
 }
 

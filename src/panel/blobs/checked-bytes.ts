@@ -1,10 +1,6 @@
 import {createHash} from 'node:crypto'
+import {isDigest} from '../../system/digest.ts'
 import {RelError} from '../../system/error.ts'
-
-/** True for the only thing that may name a blob, and become part of a path or URL. */
-export function isDigest(text: string): boolean {
-  return /^[0-9a-f]{64}$/.test(text)
-}
 
 /** Refuses with blob_name_malformed. */
 export function checkDigest(text: string): void {

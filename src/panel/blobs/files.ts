@@ -15,10 +15,11 @@ import {
 } from 'node:fs/promises'
 import {dirname, join} from 'node:path'
 import type {ErrorCode} from '../../system/codes.ts'
+import {isDigest} from '../../system/digest.ts'
 import {RelError} from '../../system/error.ts'
 import {fileError} from '../../system/files.ts'
 import type {BlobStore, UploadStore} from './blobs.ts'
-import {checkDigest, checkedBytes, isDigest, isWhole} from './checked-bytes.ts'
+import {checkDigest, checkedBytes, isWhole} from './checked-bytes.ts'
 
 /** Bytes a read hands out at once: large enough to be cheap, small enough for many slow readers. */
 const PIECE_BYTES = 256 * 1024

@@ -1,6 +1,7 @@
+import {isDigest} from '../../system/digest.ts'
 import {RelError} from '../../system/error.ts'
 import type {BlobStore, UploadStore} from './blobs.ts'
-import {checkDigest, checkedBytes, isDigest, isWhole} from './checked-bytes.ts'
+import {checkDigest, checkedBytes, isWhole} from './checked-bytes.ts'
 import {bodyOf, field, S3Client, type S3Environment, type S3Object} from './s3-client.ts'
 
 /**

@@ -2,7 +2,8 @@ import {createHash} from 'node:crypto'
 import {constants, createReadStream} from 'node:fs'
 import {chmod, copyFile, link, mkdir, open, readdir, rename, rm, stat} from 'node:fs/promises'
 import {dirname, join, resolve} from 'node:path'
-import {digestPattern, fieldReader} from '../../release/fields.ts'
+import {fieldReader} from '../../release/fields.ts'
+import {digestPattern} from '../../system/digest.ts'
 import {RelError} from '../../system/error.ts'
 import {
   fileError,

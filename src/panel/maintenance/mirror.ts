@@ -1,9 +1,10 @@
 import {mkdir, rename, rm} from 'node:fs/promises'
 import {join, resolve} from 'node:path'
-import {digestPattern, fieldReader, namePattern} from '../../release/fields.ts'
+import {fieldReader, namePattern} from '../../release/fields.ts'
 import type {ReleaseFile} from '../../release/release.ts'
 import {checkRelease, parseRelease} from '../../release/release-manifest.ts'
 import {compareVersions} from '../../release/version.ts'
+import {digestPattern} from '../../system/digest.ts'
 import {RelError} from '../../system/error.ts'
 import {
   fileError,

@@ -1,3 +1,4 @@
+import {isDigest} from '../../system/digest.ts'
 import type {Panel} from '../panel.ts'
 import type {AuditRow} from '../store/store.ts'
 import {type Html, html, type Shown} from './html.ts'
@@ -107,7 +108,6 @@ function cells(row: AuditRow, names: ReadonlyMap<string, string>): Shown[] {
 function detail(name: string, value: string | number | boolean): Html {
   if (name === 'expires' && typeof value === 'number') return html`${name} ${moment(value)}`
   const text = String(value)
-  if (/^[0-9a-f]{64}$/.test(text))
-    return html`${name} <code title="${text}">${text.slice(0, SHORT)}</code>`
+  if (isDigest(text)) return html`${name} <code title="${text}">${text.slice(0, SHORT)}</code>`
   return html`${name} <bdi>${text}</bdi>`
 }

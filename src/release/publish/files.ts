@@ -1,6 +1,7 @@
 import {createReadStream, existsSync, mkdirSync, readdirSync, rmSync} from 'node:fs'
 import {basename, dirname, join} from 'node:path'
 import {digestsOfFile} from '../../bundle/sign-file.ts'
+import {isDigest} from '../../system/digest.ts'
 import {RelError} from '../../system/error.ts'
 import {readFileLimited, statIfThere, writeFileAtomic} from '../../system/files.ts'
 import {sha256Hex} from '../../system/hash.ts'
@@ -140,7 +141,7 @@ function readUploads(path: string): Record<string, string> {
     return Object.fromEntries(
       Object.entries(uploads).filter(
         ([sha256, location]) =>
-          /^[0-9a-f]{64}$/.test(sha256) && /^\/v1\/uploads\/[0-9A-Z]{26}$/.test(String(location)),
+          isDigest(sha256) && /^\/v1\/uploads\/[0-9A-Z]{26}$/.test(String(location)),
       ),
     )
   } catch {

@@ -1,3 +1,4 @@
+import {digestPattern} from '../../system/digest.ts'
 import {RelError} from '../../system/error.ts'
 import type {JsonObject} from '../../system/json.ts'
 import {type Anchor, keysFor} from '../../trust/anchor.ts'
@@ -10,7 +11,7 @@ import {
 } from '../../trust/envelope.ts'
 import type {Signer} from '../../trust/signer.ts'
 import {parseStrictJson} from '../../trust/strict-json.ts'
-import {digestPattern, fieldReader, namePattern} from '../fields.ts'
+import {fieldReader, namePattern} from '../fields.ts'
 import type {ReleaseFile} from '../release.ts'
 import {releaseLimits} from '../release-manifest.ts'
 import {parseVersion} from '../version.ts'
