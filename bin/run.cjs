@@ -64,7 +64,9 @@ function privateCache() {
   if (!base || !path.isAbsolute(base)) return
   const folder = path.join(base, 'rel', 'compile')
   try {
-    if (!fs.existsSync(folder)) fs.mkdirSync(folder, {recursive: true, mode: 0o700})
+    // one by one: where nothing can be made, such as in /proc, Node's recursive mkdir never ends
+    for (const wanted of [base, path.dirname(folder), folder])
+      if (!fs.existsSync(wanted)) fs.mkdirSync(wanted, {mode: 0o700})
     if (isPrivate(fs.realpathSync(folder))) return folder
   } catch {
     // a cache that cannot be made costs milliseconds, not the command

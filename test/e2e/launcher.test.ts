@@ -205,7 +205,7 @@ test('a compile cache of another program, cut short or damaged, is made again', 
 
 test('without a home, or where nothing can be written, there is no compile cache', async () => {
   const rel = await withLauncher(fakePackage())
-  for (const env of [{HOME: ''}, {HOME: 'relative'}, {HOME: '/dev/null'}])
+  for (const env of [{HOME: ''}, {HOME: 'relative'}, {HOME: '/dev/null'}, {HOME: '/proc'}])
     assert.is((await run(rel, ['x'], {env: {...env, XDG_CACHE_HOME: ''}})).stdout, 'built x\n')
 })
 
