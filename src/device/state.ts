@@ -53,7 +53,12 @@ export const transitions: readonly Transition[] = [
   row('applying', 'trial', 'previous, then current are swapped', 'current leads to the candidate'),
   row('trial', 'trial', 'interrupted, fewer attempts than allowed', 'the attempt is counted first'),
   row('trial', 'committed', 'healthy within the window', 'record first, then the floor'),
-  row('trial', 'rolling_back', 'not healthy, or the guard took it back', 'the version is remembered'),
+  row(
+    'trial',
+    'rolling_back',
+    'not healthy, or the guard took it back',
+    'the version is remembered',
+  ),
   row('trial', 'degraded', 'not healthy, and no way back', 'nothing changes it by itself'),
   row('committed', 'staged', 'stage', 'what runs is untouched'),
   row('committed', 'rolling_back', 'an operator asks', 'the target verified first'),
