@@ -43,6 +43,8 @@ export const paths = {
   clock: '.rel/clock.json',
   /** What the source has said, as far as it is signed. */
   seen: '.rel/seen.json',
+  /** Until when the source wants to be left alone. */
+  wait: '.rel/wait.json',
   /** Offers that were fetched in vain. */
   refused: '.rel/refused.json',
   /** Which results of the record are in the outbox. */

@@ -7,7 +7,7 @@ export type PollEnd = {
 }
 
 /** No source makes a node wait longer than this. */
-const MAX_ASKED_SECS = 86_400
+export const MAX_ASKED_SECS = 86_400
 
 /** The longest wait after failures, in intervals. */
 const MAX_BACKOFF = 4

@@ -1,7 +1,9 @@
 import {RelError} from '../system/error.ts'
 import type {JsonObject} from '../system/json.ts'
 import {type Device, tell, whileLocked} from './device.ts'
-import {firstPollSecs, nextPollSecs} from './poll-rules.ts'
+import {paths} from './layout.ts'
+import {firstPollSecs, MAX_ASKED_SECS, nextPollSecs} from './poll-rules.ts'
+import {readSealed, writeSealed} from './sealed-file.ts'
 import type {Source} from './source.ts'
 import {type Turn, turn} from './update.ts'
 
@@ -18,7 +20,7 @@ export type LoopWorld = {
 export type LoopEnd = {readonly polls: number; readonly failed: number; readonly last?: Turn}
 
 /**
- * Polls until it is stopped, or once and at once. Failures are told and waited out; with `isOnce` they
+ * Polls until it is stopped, or once and at once, unless the source asked for later. Failures are told and waited out; with `isOnce` they
  * end it. What is under way is ended where it can be continued. Results are reported after each turn.
  */
 export async function runLoop(
@@ -30,6 +32,7 @@ export async function runLoop(
   const {pollIntervalSecs: interval} = device.config
   let [polls, failed, failures] = [0, 0, 0]
   let last: Turn | undefined
+  if (isOnce && mustWait(device)) return {polls, failed}
   if (!isOnce) await world.sleep(firstPollSecs(interval, world.random()))
   while (!world.isStopping()) {
     polls += 1
@@ -41,15 +44,16 @@ export async function runLoop(
       tellFound(device, last)
     } catch (error) {
       if (!(error instanceof RelError)) throw error
-      if (isOnce) {
-        await report()
-        throw error
-      }
+      askedSecs = askedBy(error)
       if (error.code !== 'interrupted') {
         failed += 1
         failures += 1
-        askedSecs = askedBy(error)
         tell(device, 'upgrade_check_failed', {error_code: error.code})
+      }
+      if (isOnce) {
+        await rememberWait(device, askedSecs)
+        await report()
+        throw error
       }
     }
     await report()
@@ -57,6 +61,24 @@ export async function runLoop(
     await world.sleep(nextPollSecs(interval, {failures, askedSecs}, world.random()))
   }
   return {polls, failed, ...(last === undefined ? {} : {last})}
+}
+
+/**
+ * True while a source that asked a node to come back later is not to be asked: a timer that starts
+ * one poll at a time knows nothing of it. No longer than a day, whatever the clock has done.
+ */
+function mustWait({root, world}: Device): boolean {
+  const {not_before: until} = readSealed(root, paths.wait) ?? {}
+  const left = typeof until === 'number' ? until - world.now() : 0
+  return left > 0 && left <= MAX_ASKED_SECS
+}
+
+async function rememberWait({root, world}: Device, secs = 0): Promise<void> {
+  if (secs === 0) return
+  const until = world.now() + Math.min(MAX_ASKED_SECS, secs)
+  await whileLocked(root, async () => {
+    writeSealed(world.fs, paths.wait, {schema: 1, not_before: until})
+  })
 }
 
 /** A download that is under way when the loop is to stop is left as it is, to be continued. */

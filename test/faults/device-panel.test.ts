@@ -5,6 +5,7 @@ import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import type {Device} from '../../src/device/device.ts'
 import {openSource} from '../../src/device/open-source.ts'
+import {runLoop} from '../../src/device/poll.ts'
 import {repair} from '../../src/device/repair.ts'
 import type {Answer} from '../../src/device/source.ts'
 import {look, stageOffer, turn} from '../../src/device/update.ts'
@@ -554,6 +555,24 @@ test('results wait until the panel takes them, and change nothing', async () => 
     },
     {upgrade: {policy: 'auto'}},
   )
+})
+
+test('polls that a timer starts leave a panel alone for as long as it asks', async () => {
+  const later = {'retry-after': '3600'}
+  const script: Script = {
+    manifest: (_request, response) => sendStatus(response, 503, undefined, later),
+  }
+  await against(good, script, async (node, server) => {
+    const world = {random: () => 0, sleep: async () => {}, isStopping: () => false}
+    const source = await openSource(node)
+    const once = (at: Device) => runLoop(at, source, world, {isOnce: true, report: async () => {}})
+    await rejectsCode(() => once(node), 'upgrade_source_unreachable')
+    assert.is((await once(atTime(node, testNow + 3590))).polls, 0)
+    assert.is(server.seen.length, 1)
+    await rejectsCode(() => once(atTime(node, testNow + 3601)), 'upgrade_source_unreachable')
+    await rejectsCode(() => once(atTime(node, testNow - 10 * 86_400)), 'upgrade_source_unreachable')
+    assert.is(server.seen.length, 3)
+  })
 })
 
 test('a damaged memory is refused, not forgotten, until a person repairs it', async () => {
