@@ -67,7 +67,21 @@ function wordsFor(command: Command): fc.Arbitrary<string> {
     ...(char === undefined ? [] : [`-${char}`, `-${char}v`]),
   ])
   const values = flags.flatMap(([, {options}]) => [...(options ?? [])])
-  const odd = ['', '-', '--', '-1', '--nope', '-x', '--=', '=', '007', '__proto__', '--__proto__']
+  const odd = [
+    '',
+    '-',
+    '--',
+    '-1',
+    '--nope',
+    '-x',
+    '--=',
+    '=',
+    '007',
+    '0',
+    '99999999999',
+    '__proto__',
+    '--__proto__',
+  ]
   return fc.constantFrom(...names, ...values, 'a', 'b', 'a', '1', '42', 'a b', 'é', ...odd)
 }
 
@@ -109,6 +123,15 @@ test('a flag that the environment sets is left to oclif', () => {
   assert.ok(plainParse(command as PlainCommand, ['dist'], {}) !== undefined, env)
   assert.is(plainParse(command as PlainCommand, ['dist'], {WHERE: 'here'}), undefined)
   assert.ok(plainParse(command as PlainCommand, ['dist', '--where', 'x'], {WHERE: 'here'}))
+})
+
+test('a number outside of its limits is left to oclif', () => {
+  const count = {type: 'option', integer: true, min: 1, max: 5} as const
+  const command = {args: {}, baseFlags: {}, strict: true, flags: {count}}
+  const taken = ['0', '1', '5', '6', '-1', 'x', '1.0'].filter((word) => {
+    return plainParse(command, ['--count', word], {}) !== undefined
+  })
+  assert.equal(taken, ['1', '5'])
 })
 
 test('what oclif would refuse or ask is left to it', () => {
