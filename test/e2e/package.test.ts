@@ -42,6 +42,7 @@ test('the package holds the program, its documents and licences, and no sources'
     'bin/rel',
     'bin/run.cjs',
     'dist/rel.cjs',
+    'dist/topics/verify.cjs',
     'dist/LICENSES.txt',
     'docs/error-codes.md',
     'schemas/rel.config.schema.json',
