@@ -1,4 +1,3 @@
-import compare from 'semver/functions/compare.js'
 import parse from 'semver/functions/parse.js'
 import {RelError} from '../system/error.ts'
 
@@ -28,7 +27,40 @@ export function partsOfName(name: string): NameParts {
   return {product: name, version: undefined}
 }
 
-/** Before, equal or after by SemVer precedence: negative, 0, positive. */
+/**
+ * Before, equal or after by SemVer precedence: negative, 0, positive. Build metadata does not count.
+ * Refuses with version_malformed.
+ */
 export function compareVersions(a: string, b: string): number {
-  return compare(a, b)
+  // exact: semver's comparison takes numbers as doubles, and finds long ones equal
+  const [left, right] = [sortKey(checkVersion(a, a)), sortKey(checkVersion(b, b))]
+  if (left === right) return 0
+  return left < right ? -1 : 1
+}
+
+/**
+ * Text whose order, byte by byte, is SemVer precedence: equal keys are equal versions. It is ASCII
+ * without quotes; a database compares it as bytes (COLLATE "C"). Numbers carry their length in
+ * front; `-` of a pre-release comes before `~` of a release; `0` of a number before `1` of a word,
+ * and the `!` that ends a word before all that a word may hold. `version` is one by isVersion.
+ */
+export function sortKey(version: string): string {
+  const [precedence = ''] = version.split('+', 1)
+  const dash = precedence.indexOf('-')
+  const core = dash < 0 ? precedence : precedence.slice(0, dash)
+  const release = core
+    .split('.')
+    .map((digits) => counted(digits, 2))
+    .join('')
+  if (dash < 0) return `${release}~`
+  const identifiers = precedence.slice(dash + 1).split('.')
+  return `${release}-${identifiers.map(identifierKey).join('')}`
+}
+
+function identifierKey(identifier: string): string {
+  return /^[0-9]+$/.test(identifier) ? `0${counted(identifier, 3)}` : `1${identifier}!`
+}
+
+function counted(digits: string, width: number): string {
+  return `${String(digits.length).padStart(width, '0')}${digits}`
 }

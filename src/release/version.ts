@@ -1,4 +1,4 @@
-import {isVersion} from '../bundle/version.ts'
+import {isVersion, compareVersions as precedence, sortKey as sortKeyOf} from '../bundle/version.ts'
 import {RelError} from '../system/error.ts'
 import type {ChannelName} from './release.ts'
 
@@ -6,8 +6,6 @@ import type {ChannelName} from './release.ts'
 export type Version = {
   /** As it was written, build metadata included. */
   readonly text: string
-  /** Major, minor and patch in decimal digits. */
-  readonly core: readonly [string, string, string]
   /** Identifiers of the pre-release part. */
   readonly prerelease: readonly string[]
 }
@@ -21,43 +19,18 @@ export function parseVersion(text: string): Version {
     throw new RelError('version_invalid', 'this is no semantic version such as 1.4.2')
   const [precedence = ''] = text.split('+', 1)
   const dash = precedence.indexOf('-')
-  const core = dash < 0 ? precedence : precedence.slice(0, dash)
-  const [major = '', minor = '', patch = ''] = core.split('.')
   const prerelease = dash < 0 ? [] : precedence.slice(dash + 1).split('.')
-  return {text, core: [major, minor, patch], prerelease}
+  return {text, prerelease}
 }
 
-/**
- * Before, equal or after by SemVer precedence: negative, 0, positive. Build metadata does not count.
- * Refuses with version_invalid.
- */
+/** As compareVersions of src/bundle/version.ts. Refuses with version_invalid. */
 export function compareVersions(a: string, b: string): number {
-  // exact: semver's comparison takes numbers as doubles, and finds long ones equal
-  const [left, right] = [sortKey(a), sortKey(b)]
-  if (left === right) return 0
-  return left < right ? -1 : 1
+  return precedence(parseVersion(a).text, parseVersion(b).text)
 }
 
-/**
- * Text whose order, byte by byte, is SemVer precedence: equal keys are equal versions. It is ASCII
- * without quotes; a database compares it as bytes (COLLATE "C"). Numbers carry their length in
- * front; `-` of a pre-release comes before `~` of a release; `0` of a number before `1` of a word,
- * and the `!` that ends a word before all that a word may hold. Refuses with version_invalid.
- */
+/** As sortKey of src/bundle/version.ts. Refuses with version_invalid. */
 export function sortKey(version: string): string {
-  const {core, prerelease} = parseVersion(version)
-  const release = core.map((digits) => counted(digits, 2)).join('')
-  return prerelease.length === 0
-    ? `${release}~`
-    : `${release}-${prerelease.map(identifierKey).join('')}`
-}
-
-function identifierKey(identifier: string): string {
-  return /^[0-9]+$/.test(identifier) ? `0${counted(identifier, 3)}` : `1${identifier}!`
-}
-
-function counted(digits: string, width: number): string {
-  return `${String(digits.length).padStart(width, '0')}${digits}`
+  return sortKeyOf(parseVersion(version).text)
 }
 
 const channelByWord: Readonly<Record<string, ChannelName>> = {

@@ -500,7 +500,7 @@ export const mutants: readonly Mutant[] = [
     ],
   ),
   ...faults(
-    'release/version.ts',
+    'bundle/version.ts',
     ['unit/release/version'],
     [
       [
@@ -515,6 +515,12 @@ export const mutants: readonly Mutant[] = [
         '`1${counted(identifier, 3)}` : `0',
       ],
       ['a word is not ended', '`1${identifier}!`', '`1${identifier}`'],
+    ],
+  ),
+  ...faults(
+    'release/version.ts',
+    ['unit/release/version'],
+    [
       [
         'any length is a version',
         'text.length > 256 || ',

@@ -1,6 +1,7 @@
 import compare from 'semver/functions/compare.js'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
+import {compareVersions as compareOfBundle} from '../../../src/bundle/version.ts'
 import {channelOf, compareVersions, parseVersion, sortKey} from '../../../src/release/version.ts'
 import {throwsCode} from '../../support/rejects.ts'
 
@@ -67,6 +68,8 @@ test('keeps precedence where numbers are larger than a double holds', () => {
   const big = '9'.repeat(40)
   assert.is(compareVersions(`1.0.0-rc.${big}8`, `1.0.0-rc.${big}9`), -1)
   assert.is(compareVersions(`1.0.0-rc.${big}`, `1.0.0-rc.${big}0`), -1)
+  // what a node's floor is compared by
+  assert.is(compareOfBundle('1.0.0-rc.9007199254740992', '1.0.0-rc.9007199254740993'), -1)
 })
 
 const spec = [
