@@ -195,9 +195,13 @@ export async function deviceInit(path: string, flags: InitFlags): Promise<Outcom
   const slot = await install(device, {configText, anchorPath: trust, source: bundle})
   return {
     result: {...statusJson(statusOf(device)), dry_run: false},
-    lines: [`✔ ${slot.version} is installed, current leads to it`],
+    lines: [`✔ ${slot.version} is installed, ${startOf(config)}`],
     undo: `rm -r ${shellWord(path)}`,
   }
+}
+
+function startOf({profile}: Device['config']): string {
+  return profile.kind === 'tree' ? 'current leads to it' : `as ${profile.path}`
 }
 
 async function checkBundle(config: Device['config'], trust: string, bundle: string): Promise<Slot> {

@@ -43,8 +43,11 @@ const MAX_LICENSE_BYTES = 64 * 1024
 const RENEW_SECS = 7 * 86_400
 
 /** A panel, asked as D0's agents or as D2's updaters ask one (docs/guides/nodes.md). */
-export function panelSource(device: Device, config: PanelConfig): Source {
-  const find = config.protocol === 'd0' ? findD0 : findD2
+export function panelSource(device: Device, given: PanelConfig): Source {
+  const find = given.protocol === 'd0' ? findD0 : findD2
+  const {profile} = device.config
+  const {component} = profile.kind === 'binary' ? profile : given
+  const config = {...given, component}
   return {
     find: async (question) => {
       const license = await currentLicense(device, config)
@@ -198,9 +201,8 @@ function answerError(error: unknown): unknown {
 function offerOf({device, config, authorization}: Panel, file: ReleaseFile): Offer {
   const {release} = file
   const {product, version, channel} = release
-  const {profile, target, maxBytesPerSec} = device.config
-  const component = profile.kind === 'binary' ? profile.component : config.component
-  const wanted = {component, ...machineOf(target, process)}
+  const {target, maxBytesPerSec} = device.config
+  const wanted = {component: config.component, ...machineOf(target, process)}
   const {whole, deltas} = pickArtifact(release, wanted)
   // built here: an address of the panel's choice is not signed
   const base = `${config.url}/download/${product}/${encodeURIComponent(version)}`

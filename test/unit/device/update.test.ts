@@ -111,6 +111,9 @@ test('a node that is one program takes the release of D0 as a whole', async () =
     const node = await withPanel(made, config, 'edge-agent')
     assert.is((await turn(node, await openSource(node))).did, 'applied')
     assert.ok(readFileSync(made.path).equals(programBytes('1.1.0')))
+    // a panel gives only releases that have the component which is asked for
+    const {searchParams} = new URL(server.seen[0]?.path ?? '', server.url)
+    assert.is(searchParams.get('component'), 'agent')
     assert.is((await turn(node, await openSource(node))).did, 'nothing')
   } finally {
     await server.close()
