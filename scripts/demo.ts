@@ -2,14 +2,15 @@ import {parseArgs} from 'node:util'
 import {beginBoot} from './demo/boot.ts'
 import {showBump} from './demo/bump.ts'
 import {showBundle} from './demo/bundle.ts'
+import {showNodes} from './demo/nodes.ts'
 import {type Shown, showPanel, stopPanel} from './demo/panel.ts'
 import {attackCount, bold, heading, say} from './demo/stage.ts'
 
 /**
  * The main jobs on real input, in seconds: rel's own package is signed, packed, verified and
- * attacked; a vendored program is bumped; a real kernel boots; a panel publishes. Every step says
- * what it expects and fails when it is not so. Everything happens in a temporary folder that is
- * removed at the end; with --keep the panel runs on until Ctrl-C.
+ * attacked; a vendored program is bumped; a real kernel boots; a panel publishes, and two nodes
+ * update from it. Every step says what it expects and fails when it is not so. Everything happens
+ * in a temporary folder that is removed at the end; with --keep the panel runs on until Ctrl-C.
  */
 async function main(): Promise<void> {
   const {values} = parseArgs({options: {keep: {type: 'boolean', default: false}}})
@@ -20,6 +21,7 @@ async function main(): Promise<void> {
   await showBump()
   await showBoot()
   const panel = await showPanel()
+  await showNodes(panel)
   if (!values.keep) await stopPanel(panel)
   const secs = ((performance.now() - started) / 1000).toFixed(1)
   say(

@@ -16,8 +16,8 @@ import {
   serve,
 } from './stage.ts'
 
-const place = {cwd: 'agent'}
-const home = join(folder, place.cwd)
+export const place = {cwd: 'agent'}
+export const home = join(folder, place.cwd)
 const arches: readonly ProgramArch[] = ['amd64', 'arm64']
 
 /** A panel with its address and where its administrator's token is. */
@@ -89,10 +89,10 @@ function build(version: string, dist = `dist-${version}`): void {
     })
 }
 
-const manifestWords = (version: string, dist = `dist-${version}`, key = 'release'): string =>
+export const manifestWords = (version: string, dist = `dist-${version}`, key = 'release'): string =>
   `release manifest ${dist} --product agent --version ${version} --key ${key}`
 
-const publishWords = (url: string, dist: string): string =>
+export const publishWords = (url: string, dist: string): string =>
   `publish ${dist} --panel ${url} --token-file ci-token`
 
 async function publishAll(url: string): Promise<void> {

@@ -143,9 +143,13 @@ export async function showRefused(begun: Begun, code: ErrorCode): Promise<void> 
   if (!said.includes(` ${code}: `) || !said.includes('Fix: ')) fail(`the code ${code} and a fix`)
 }
 
-/** A new file in a diff is long, and its beginning says what it is. */
+/** A new file in a diff is long, and its beginning says what it is; of an event its name does. */
 function shortened(said: string): string {
-  return said.replace(/^((?:\+.*\n){6})((?:\+.*\n){6,})/gm, (_, shown: string, rest: string) => {
+  const events = said.replace(/^\{"event":.*\}$/gm, (line) => {
+    const {event, details} = JSON.parse(line) as {event: string; details: {version?: string}}
+    return `event ${event} ${details.version ?? ''}`.trimEnd()
+  })
+  return events.replace(/^((?:\+.*\n){6})((?:\+.*\n){6,})/gm, (_, shown: string, rest: string) => {
     return `${shown}… ${rest.split('\n').length - 1} more lines\n`
   })
 }
