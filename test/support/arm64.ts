@@ -45,7 +45,7 @@ export function debianArm64(): Arm64 | string {
   writeFileSync(join(cache, 'status'), '')
   try {
     updateLists()
-    const [kernel, busybox, boot] = [kernelPackage(), ...others].map(unpacked)
+    const [kernel, busybox, boot] = [kernelPackage(), ...others].map((name) => unpacked(name))
     return filesOf(kernel as string, busybox as string, boot as string)
   } catch (error) {
     const {stderr} = error as {stderr?: Buffer}
@@ -57,7 +57,16 @@ export function debianArm64(): Arm64 | string {
 export function arm64Packages(...names: readonly string[]): readonly string[] | string {
   const why = debianArm64()
   if (typeof why === 'string') return why
-  return names.map(unpacked)
+  // apt is slow to start: once for all of them
+  const shown = apt('apt-cache', 'show', '--no-all-versions', ...names)
+  const digests = new Map(
+    shown.split('\n\n').map((entry) => [/^Package: (\S+)/m.exec(entry)?.[1], digestIn(entry)]),
+  )
+  return names.map((name) => unpacked(name, digests.get(name)))
+}
+
+function digestIn(entry: string): string | undefined {
+  return /^SHA256: ([0-9a-f]{64})$/m.exec(entry)?.[1]
 }
 
 export type KeptArm64 = Pick<Arm64, 'kernel' | 'release' | 'busybox'>
@@ -115,9 +124,10 @@ function kernelPackage(): string {
 }
 
 /** The folder with the files of a package, unpacked once for each digest. */
-function unpacked(name: string): string {
-  const [, digest] =
-    /^SHA256: ([0-9a-f]{64})$/m.exec(apt('apt-cache', 'show', '--no-all-versions', name)) ?? []
+function unpacked(
+  name: string,
+  digest = digestIn(apt('apt-cache', 'show', '--no-all-versions', name)),
+): string {
   if (digest === undefined) throw new Error(`no digest of ${name}`)
   const folder = join(cache, digest)
   if (existsSync(folder)) return folder
