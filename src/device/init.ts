@@ -1,4 +1,4 @@
-import {lstatSync, mkdirSync, statfsSync} from 'node:fs'
+import {lstatSync, mkdirSync, realpathSync, statfsSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {RelError} from '../system/error.ts'
 import {fileError, readFileLimited, statIfThere} from '../system/files.ts'
@@ -9,6 +9,7 @@ import type {Device} from './device.ts'
 import {replaceFile} from './durable-fs.ts'
 import {checkFileSystem} from './file-system.ts'
 import {keepReserve, paths, writeRecord, writing} from './layout.ts'
+import {checkFolder} from './owned.ts'
 import {checkFirstStart, firstStart} from './profile.ts'
 import {floorText, type Slot} from './record.ts'
 import {localPlace} from './stage.ts'
@@ -25,6 +26,7 @@ export function makeRoot(root: string): void {
     throw fileError(error, root, 'write')
   }
   checkNoNode(root)
+  checkFolder(realpathSync(root))
   checkFileSystem(statfsSync(root).type, false)
   const current = statIfThere(join(root, paths.current))
   if (current !== undefined && statIfThere(join(root, paths.private)) === undefined)

@@ -3,6 +3,7 @@ import {join} from 'node:path'
 import {RelError} from '../system/error.ts'
 import {fileError, readFileLimited, statIfThere} from '../system/files.ts'
 import {type DurableFs, replaceFile} from './durable-fs.ts'
+import {checkFolder, checkOwned} from './owned.ts'
 import {
   type DeviceRecord,
   floorText,
@@ -246,7 +247,10 @@ export function linkedVersion(root: string, name: 'current' | 'previous'): strin
   return version
 }
 
-/** Refuses with upgrade_layout_invalid where a folder of the node is something else. */
+/**
+ * Refuses with upgrade_layout_invalid where a folder of the node is something else, or where somebody
+ * else than root, or whom rel runs as, could change the node.
+ */
 export function checkLayout(root: string): void {
   for (const name of [paths.versions, paths.private]) {
     const stat = lstatSync(join(root, name), {throwIfNoEntry: false})
@@ -256,9 +260,14 @@ export function checkLayout(root: string): void {
       })
     if (!stat.isDirectory())
       throw new RelError('upgrade_layout_invalid', `${name} is no folder itself`)
-    if ((stat.mode & 0o022) !== 0)
-      throw new RelError('upgrade_layout_invalid', `${name} can be written by group or others`)
+    checkOwned(name, stat)
   }
+  // whoever can write these chooses the keys, and the commands that rel starts
+  for (const name of [paths.config, paths.anchor]) {
+    const stat = statIfThere(join(root, name))
+    if (stat?.isFile() === true) checkOwned(name, stat)
+  }
+  checkFolder(root)
 }
 
 /** What lies in versions/: versions, what a crash left of ours, and what is not ours. */

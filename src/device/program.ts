@@ -17,6 +17,7 @@ import {parseStrictJson} from '../trust/strict-json.ts'
 import type {Device} from './device.ts'
 import {type DurableFs, type Owner, realFs, replaceFile} from './durable-fs.ts'
 import {versionPath} from './layout.ts'
+import {checkFolder} from './owned.ts'
 
 // The profile `binary` (D0): one program at a fixed path, replaced by rename, so that the one that
 // runs keeps its own bytes until it ends and no start finds half a file.
@@ -72,19 +73,6 @@ function checkFile(path: string, stat: Stats): void {
   if (!stat.isFile()) throw new RelError('upgrade_layout_invalid', `${path} is no regular file`)
   if ((stat.mode & 0o022) !== 0)
     throw new RelError('upgrade_layout_invalid', `${path} can be written by group or others`)
-}
-
-/** Who can write to a folder above can put another one in its place; a sticky one forbids that. */
-function checkFolder(folder: string): void {
-  for (let at = folder; ; at = dirname(at)) {
-    const {mode, uid} = lstatSync(at)
-    const isOpen = (mode & 0o022) !== 0 && (at === folder || (mode & 0o1000) === 0)
-    if (isOpen || (uid !== 0 && uid !== process.getuid?.()))
-      throw new RelError('upgrade_layout_invalid', `${at} can be written by others`, {
-        hint: 'Only root, or whom rel runs as, may own and write the folders of the program.',
-      })
-    if (dirname(at) === at) return
-  }
 }
 
 function digestOf(path: string): string {

@@ -1,4 +1,4 @@
-import {lstatSync, readdirSync, readlinkSync, statfsSync} from 'node:fs'
+import {readdirSync, readlinkSync, statfsSync} from 'node:fs'
 import {join} from 'node:path'
 import {RelError} from '../system/error.ts'
 import {readFileLimited, statIfThere} from '../system/files.ts'
@@ -10,6 +10,7 @@ import {type DurableFs, replaceFile, swapLink} from './durable-fs.ts'
 import {checkFileSystem} from './file-system.ts'
 import {checkNoNode, type NodeFiles, writeFirstRecord, writeNodeFiles} from './init.ts'
 import {listVersions, paths, versionPath, writing} from './layout.ts'
+import {checkFolder, checkOwned} from './owned.ts'
 import {bundlePlace} from './place-tree.ts'
 import type {Slot} from './record.ts'
 import {linkedFolder, planTakeover, type Takeover, type TakeoverFacts} from './takeover-plan.ts'
@@ -55,14 +56,8 @@ function checkFolders(root: string): void {
   const stat = statIfThere(join(root, paths.versions))
   if (stat?.isDirectory() !== true)
     throw new RelError('upgrade_layout_invalid', 'versions is missing, or no folder itself')
-  for (const [path, {mode}] of [
-    ['the folder', lstatSync(root)],
-    ['versions', stat],
-  ] as const)
-    if ((mode & 0o022) !== 0)
-      throw new RelError('upgrade_layout_invalid', `${path} can be written by group or others`, {
-        hint: 'chmod go-w',
-      })
+  checkOwned('versions', stat)
+  checkFolder(root)
   checkFileSystem(statfsSync(root).type, true)
 }
 

@@ -61,6 +61,7 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'place-binary',
     'place-delta',
     'place-tree',
+    'owned',
     'program',
     'takeover',
     'sealed-file',
