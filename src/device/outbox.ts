@@ -1,3 +1,4 @@
+import {randomBytes} from 'node:crypto'
 import {lstatSync, readdirSync, rmSync} from 'node:fs'
 import {join} from 'node:path'
 import {licenseHeader} from '../release/license-file.ts'
@@ -22,7 +23,12 @@ const MAX_ANSWER_BYTES = 64 * 1024
 const DAY = 86_400
 
 /** What the record has told already. */
-type Reported = {readonly running: string; readonly failed: readonly string[]}
+type Reported = {
+  readonly running: string
+  readonly failed: readonly string[]
+  /** Of this node alone: two nodes of one licence do not send the same report. */
+  readonly salt: string
+}
 
 /**
  * Puts into the outbox what the record says and was not told yet, whoever has done it: nothing is
@@ -34,6 +40,7 @@ export function queueResults(device: Device): void {
   const now: Reported = {
     running: record.running.digest,
     failed: record.failed.map(({digest}) => digest),
+    salt: before?.salt || randomBytes(16).toString('hex'),
   }
   if (before !== undefined) for (const result of newResults(record, before)) put(device, result)
   if (before === undefined || canonicalJson(before) !== canonicalJson(now))
@@ -43,10 +50,10 @@ export function queueResults(device: Device): void {
 function loadReported(root: string): Reported | undefined {
   const json = readSealed(root, paths.reported)
   if (json === undefined) return undefined
-  const {schema, running, failed} = json
+  const {schema, running, failed, salt = ''} = json
   const isList = Array.isArray(failed) && failed.every((digest) => typeof digest === 'string')
-  if (schema === 1 && typeof running === 'string' && isList)
-    return {running, failed: failed as string[]}
+  if (schema === 1 && typeof running === 'string' && isList && typeof salt === 'string')
+    return {running, failed: failed as string[], salt}
   throw new RelError('upgrade_state_corrupt', `${paths.reported} is malformed`)
 }
 
@@ -72,7 +79,8 @@ export function queueFailure(device: Device, result: Result): void {
 
 function put(device: Device, {key, ...result}: Result & {readonly key: string}): void {
   const {root, world, config} = device
-  const id = sha256Hex(canonicalJson({node: config.node ?? '', key, ...result}))
+  const {salt = ''} = loadReported(root) ?? {}
+  const id = sha256Hex(canonicalJson({node: config.node ?? '', salt, key, ...result}))
   const path = `${paths.outbox}/${id}.json`
   if (lstatSync(join(root, paths.outbox), {throwIfNoEntry: false}) === undefined)
     writing(() => {
