@@ -1,6 +1,8 @@
+import {chmodSync, closeSync, openSync} from 'node:fs'
 import {join} from 'node:path'
 import {DatabaseSync} from 'node:sqlite'
 import {RelError} from '../system/error.ts'
+import {statIfThere} from '../system/files.ts'
 import {paths} from './layout.ts'
 
 /** SQLITE_BUSY, https://sqlite.org/rescode.html */
@@ -14,6 +16,7 @@ export function lockDevice(root: string): () => void {
   const path = join(root, paths.lock)
   let lock: DatabaseSync
   try {
+    keepPrivate(path)
     lock = new DatabaseSync(path, {timeout: 0})
   } catch (error) {
     throw new RelError('write_failed', `cannot open ${paths.lock}`, {cause: error})
@@ -27,5 +30,20 @@ export function lockDevice(root: string): () => void {
     if (((errcode ?? 0) & 0xff) === BUSY)
       throw new RelError('upgrade_busy', 'another process holds the lock of this node')
     throw new RelError('write_failed', `cannot lock ${paths.lock}`, {cause: error})
+  }
+}
+
+/**
+ * Who can open a file for reading can hold a lock on it, and with that keep every update away. Never
+ * opened here once it is there: to close it would give back what this process holds.
+ */
+function keepPrivate(path: string): void {
+  const mode = statIfThere(path)?.mode
+  if (mode !== undefined && (mode & 0o077) !== 0) chmodSync(path, 0o600)
+  if (mode !== undefined) return
+  try {
+    closeSync(openSync(path, 'wx', 0o600))
+  } catch (error) {
+    if ((error as {code?: string}).code !== 'EEXIST') throw error
   }
 }

@@ -1,11 +1,13 @@
-import {chmodSync, chownSync, mkdirSync} from 'node:fs'
-import {join} from 'node:path'
+import {spawn, spawnSync} from 'node:child_process'
+import {chmodSync, chownSync, copyFileSync, mkdirSync, statSync} from 'node:fs'
+import {dirname, join} from 'node:path'
 import {test} from 'uvu'
-import {readConfig} from '../../src/device/device.ts'
+import * as assert from 'uvu/assert'
+import {readConfig, whileLocked} from '../../src/device/device.ts'
 import {makeRoot} from '../../src/device/init.ts'
 import {makeNode, makeSources} from '../support/device/node.ts'
 import {needsThat} from '../support/needs.ts'
-import {throwsCode} from '../support/rejects.ts'
+import {rejectsCode, throwsCode} from '../support/rejects.ts'
 import {temporaryFolder} from '../support/tmp.ts'
 
 // Each test is an attack that went through once: what somebody does to whom `rel device` obeys.
@@ -45,6 +47,80 @@ test('no node is made where others could exchange it', () => {
   mkdirSync(folder)
   chmodSync(folder, 0o777)
   throwsCode(() => makeRoot(join(folder, 'node')), 'upgrade_layout_invalid')
+})
+
+/** Holds a shared lock of SQLite's on a file until it is told to end; says whether it could. */
+const holder = `
+const {DatabaseSync} = require('node:sqlite')
+try {
+  const lock = new DatabaseSync(process.argv[1], {readOnly: true})
+  lock.exec('BEGIN; SELECT * FROM sqlite_master')
+  process.stdout.write('held')
+  process.stdin.resume()
+} catch {
+  process.stdout.write('refused')
+}`
+
+const writer = `
+const {DatabaseSync} = require('node:sqlite')
+try {
+  new DatabaseSync(process.argv[1], {timeout: 0}).exec('BEGIN EXCLUSIVE')
+  process.stdout.write('got it')
+} catch {
+  process.stdout.write('busy')
+}`
+
+/** Lets every user through to a path, as it is below /opt: temporary folders are for their owner alone. */
+function letThrough(path: string): void {
+  for (let at = path; (statSync(at).mode & 0o1000) === 0 && at !== '/'; at = dirname(at))
+    chmodSync(at, 0o755)
+}
+
+/** A Node that every user can start, wherever the one of the tests is. */
+function nodeOfAll(): string {
+  const folder = temporaryFolder()
+  letThrough(folder)
+  const path = join(folder, 'node')
+  copyFileSync(process.execPath, path)
+  chmodSync(path, 0o755)
+  return path
+}
+
+if (needsThat('root', isRoot, 'running as another user takes root'))
+  test('another user of the machine cannot hold the lock of a node, and so stop its updates', async () => {
+    const {root} = await makeNode(sources)
+    letThrough(root)
+    const lock = join(root, '.rel/lock')
+    await whileLocked(root, async () => undefined)
+    // as an earlier version of rel has left it
+    for (const mode of [undefined, 0o644]) {
+      if (mode !== undefined) chmodSync(lock, mode)
+      await whileLocked(root, async () => undefined)
+      const child = spawn(nodeOfAll(), ['-e', holder, lock], {
+        uid: OTHER,
+        gid: OTHER,
+        cwd: '/',
+        stdio: ['pipe', 'pipe', 'ignore'],
+      })
+      const said = await new Promise((done) => child.stdout.once('data', (text) => done(`${text}`)))
+      try {
+        await whileLocked(root, async () => undefined)
+        assert.is(said, 'refused')
+      } finally {
+        child.kill()
+      }
+    }
+  })
+
+test('the lock of a node is for its owner alone, and closing it twice gives nothing back', async () => {
+  const {root} = await makeNode(sources)
+  await whileLocked(root, async () => {
+    assert.is(statSync(join(root, '.rel/lock')).mode & 0o777, 0o600)
+    const inside = whileLocked(root, async () => undefined)
+    await rejectsCode(() => inside, 'upgrade_busy')
+    const other = spawnSync(process.execPath, ['-e', writer, join(root, '.rel/lock')])
+    assert.is(`${other.stdout}`, 'busy')
+  })
 })
 
 test.run()
