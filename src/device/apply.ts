@@ -5,7 +5,7 @@ import {checkGrantFor, grantedVersion, useGrant} from './grant-memory.ts'
 import type {Records} from './layout.ts'
 import {checkRunning} from './license-gate.ts'
 import {MAX_FAILED, type Slot} from './record.ts'
-import {checkTarget, finishRollback, resume, runTrial} from './resume.ts'
+import {checkTarget, resume, runTrial, swapToTarget} from './resume.ts'
 import {type Candidate, checkStaged, gatesOf} from './stage.ts'
 import {checkUnattended} from './state.ts'
 
@@ -83,5 +83,5 @@ export async function rollback(device: Device, grant?: GrantFile): Promise<Recor
   }
   const begun = advance(device, records, 'rolling_back', change)
   recorded?.()
-  return finishRollback(device, begun)
+  return swapToTarget(device, begun)
 }

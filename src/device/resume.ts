@@ -118,7 +118,7 @@ async function giveUp(device: Device, records: Records, reason: string): Promise
     failed: [...failed.filter((it) => it.digest !== digest), {version, digest}].slice(-MAX_FAILED),
   }
   await targetOrDegraded(device, records, running, change.failed)
-  await finishRollback(device, advance(device, records, 'rolling_back', change))
+  await swapToTarget(device, advance(device, records, 'rolling_back', change))
   throw new RelError('upgrade_rolled_back', `${version} was taken back: ${reason}`, {
     details: {version, running: running.version, reason},
   })
@@ -176,13 +176,23 @@ async function targetOrDegraded(
  * version then runs whatever its health: there is never a second swap. Refuses with
  * upgrade_degraded when the target is missing or damaged.
  */
-export async function finishRollback(device: Device, records: Records): Promise<Records> {
+async function finishRollback(device: Device, records: Records): Promise<Records> {
+  const {record} = records
+  await targetOrDegraded(device, records, targetOf(record), record.failed)
+  return swapToTarget(device, records)
+}
+
+function targetOf({target}: DeviceRecord): Slot {
+  if (target !== undefined) return target
+  throw new RelError('upgrade_state_corrupt', 'a rollback without a target')
+}
+
+/** The second half of a rollback, of a target that this process has verified under the same lock. */
+export async function swapToTarget(device: Device, records: Records): Promise<Records> {
   const {world} = device
   const {record} = records
-  const {target, candidate, previous} = record
-  if (target === undefined)
-    throw new RelError('upgrade_state_corrupt', 'a rollback without a target')
-  await targetOrDegraded(device, records, target, record.failed)
+  const {candidate, previous} = record
+  const target = targetOf(record)
   if (runningVersion(device, record) !== target.version) swapBack(device, target)
   // before the restart, which the guard would count
   forgetTrial(device)
