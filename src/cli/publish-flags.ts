@@ -46,7 +46,7 @@ const targetFlags = {
     default: true,
     helpGroup: 'GITHUB',
     summary:
-      'Files beside an artifact (.sig, .minisig, .sha256, .sigstore.json, .spdx.json) go too.',
+      'Files beside an artifact (.sig, .minisig, .sha256, .sigstore.json, .spdx.json) and the manifest’s .sig.bundle go too.',
   }),
 }
 

@@ -54,6 +54,7 @@ export async function planFromFlags(
     manifest,
     attachments: flags.attach ?? [],
     withSidecars: flags.github !== undefined && flags.sidecars,
+    withSigstore: flags.sidecars,
     readsArtifacts,
   })
   const {file} = loaded.manifest

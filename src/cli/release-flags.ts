@@ -1,4 +1,5 @@
 import {Flags, type Interfaces} from '@oclif/core'
+import {identitySignFlags, identityVerifyFlags} from './identity-flags.ts'
 import {keyFlags} from './key-flags.ts'
 import type {ProgressMode} from './progress.ts'
 
@@ -51,6 +52,12 @@ export const releaseManifestFlags = {
     min: 0,
     summary: 'Time of signing in seconds since 1970; SOURCE_DATE_EPOCH or now by default.',
   }),
+  ...identitySignFlags,
+  also: Flags.option({options: ['sigstore'] as const})({
+    multiple: true,
+    summary:
+      'Sign the manifest with the identity of this CI job too, in NAME.sig.bundle beside it.',
+  }),
   config: Flags.string({
     helpValue: 'FILE',
     summary: 'Which file is for what; release.yaml by default, if it is there.',
@@ -82,6 +89,7 @@ export const releaseVerifyFlags = {
     helpValue: 'FILE',
     summary: 'Trust anchor with keys of the roles manifest and artifact.',
   }),
+  ...identityVerifyFlags,
   product: Flags.string({helpGroup: 'EXPECT', summary: 'Product that must have been signed.'}),
   version: Flags.string({helpGroup: 'EXPECT', summary: 'Version that must have been signed.'}),
   channel: Flags.string({helpGroup: 'EXPECT', summary: 'Channel that must have been signed.'}),

@@ -1,3 +1,4 @@
+import {readFileSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {
   applyRelease,
@@ -9,10 +10,12 @@ import {
 } from '../release/make-release.ts'
 import type {ReleaseFile} from '../release/release.ts'
 import {noConfig, parseReleaseConfig, type ReleaseConfig} from '../release/release-config.ts'
+import {releaseSidecar} from '../release/release-signers.ts'
 import {buildTime, systemTime} from '../system/clock.ts'
 import {counted} from '../system/counted.ts'
 import {RelError} from '../system/error.ts'
-import {readFileLimited, statIfThere} from '../system/files.ts'
+import {readFileLimited, statIfThere, writeFileAtomic} from '../system/files.ts'
+import type {JsonObject} from '../system/json.ts'
 import {shellWords} from '../system/shell-word.ts'
 import {shortId} from '../trust/envelope.ts'
 import {parseTime} from '../trust/expiry.ts'
@@ -20,6 +23,7 @@ import type {Outcome} from './base-command.ts'
 import {openSignerFromFlags} from './key-flags.ts'
 import {withProgress} from './progress.ts'
 import type {ReleaseManifestFlagValues} from './release-flags.ts'
+import {staleWarnings} from './stale-sidecars.ts'
 
 const MAX_CONFIG = 256 * 1024
 
@@ -49,20 +53,61 @@ export async function releaseManifest(
   const replaced = statIfThere(plan.output) !== undefined
   const signer = await openSignerFromFlags(flags)
   try {
-    if (flags.add) return cosigned(plan, await cosignRelease(plan, signer))
+    if (flags.add) {
+      checkNoSidecar(plan, flags)
+      const {file, added} = await cosignRelease(plan, signer)
+      return cosigned(plan, {file, added, vouched: await vouch(plan, added, flags)})
+    }
     const {'artifact-key': key} = flags
     const artifact = key === undefined ? signer : await openSignerFromFlags(onlyKey(flags, key))
     try {
       const file = await withProgress('Signing the artifacts', flags, () =>
         applyRelease(plan, {manifest: signer, artifact}),
       )
-      return written(plan, file, replaced)
+      return written(plan, {file, replaced, vouched: await vouch(plan, true, flags)})
     } finally {
       if (artifact !== signer) await artifact.close?.()
     }
   } finally {
     await signer.close?.()
   }
+}
+
+/** The Sigstore bundle over the manifest: what it says, or that an earlier one no longer fits. */
+type Vouched = {
+  readonly result: JsonObject
+  readonly written: readonly string[]
+  readonly lines: readonly string[]
+  readonly warnings: readonly string[]
+}
+
+async function vouch(
+  {output}: ReleasePlan,
+  hasChanged: boolean,
+  flags: ReleaseManifestFlagValues,
+): Promise<Vouched> {
+  const path = releaseSidecar(output)
+  if (flags.also?.includes('sigstore') !== true) {
+    const isStale = hasChanged && statIfThere(path) !== undefined
+    return {result: {}, written: [], lines: [], warnings: staleWarnings(isStale ? [path] : [])}
+  }
+  const {signKeyless} = await import('./sign-keyless.ts')
+  const {bundleBytes, identity} = await signKeyless(readFileSync(output), flags)
+  writeFileAtomic(path, bundleBytes)
+  const {san, issuer} = identity
+  return {
+    result: {sigstore: {output: path, identity: san, issuer}},
+    written: [path],
+    lines: [`  ${path}, identity ${san}`],
+    warnings: [],
+  }
+}
+
+/** A further signature changes the bytes that the bundle is over. */
+function checkNoSidecar({output}: ReleasePlan, {also}: ReleaseManifestFlagValues): void {
+  const path = releaseSidecar(output)
+  if (also?.includes('sigstore') === true || statIfThere(path) === undefined) return
+  throw new RelError('sigstore_bundle_exists', `${path} covers the manifest as it is`)
 }
 
 /** --signer and --public-key speak of the manifest's key. */
@@ -118,18 +163,24 @@ function artifactLine({name, component, os, arch, size, required}: PlannedArtifa
   return `  ${name}: ${component} ${os}/${arch}, ${counted(size, 'byte')}${required ? '' : ', not required'}`
 }
 
-function written(plan: ReleasePlan, file: ReleaseFile, replaced: boolean): Outcome {
+type Signed = {readonly file: ReleaseFile; readonly vouched: Vouched}
+
+function written(
+  plan: ReleasePlan,
+  {file, replaced, vouched}: Signed & {readonly replaced: boolean},
+): Outcome {
   const {release, output, artifacts} = plan
   const keyId = file.signatures[0]?.keyid ?? ''
   return {
-    result: signedResult(plan, file),
+    result: {...signedResult(plan, file), ...vouched.result},
     lines: [
       `✔ signed ${release.product} ${release.version} (${release.channel}), ${counted(artifacts.length, 'artifact')}`,
       ...artifacts.map(artifactLine),
       `  ${output}, key ${shortId(keyId)}, digest ${shortId(file.digest)}`,
+      ...vouched.lines,
     ],
-    warnings: warningsOf(plan),
-    ...(replaced ? {} : {undo: `rm ${shellWords([output])}`}),
+    warnings: [...warningsOf(plan), ...vouched.warnings],
+    ...(replaced ? {} : {undo: `rm ${shellWords([output, ...vouched.written])}`}),
     next: verifyWords(plan),
   }
 }
@@ -141,12 +192,15 @@ function verifyWords({output, artifacts}: ReleasePlan): string {
   return `rel release verify ${shellWords(words)} --trust ${trust}`
 }
 
-function cosigned(plan: ReleasePlan, {file, added}: {file: ReleaseFile; added: boolean}): Outcome {
+function cosigned(
+  plan: ReleasePlan,
+  {file, added, vouched}: Signed & {readonly added: boolean},
+): Outcome {
   const count = counted(file.signatures.length, 'signature')
   return {
-    result: signedResult(plan, file),
-    lines: [`✔ ${plan.output} has ${count}`],
-    warnings: added ? [] : ['this key had signed already'],
+    result: {...signedResult(plan, file), ...vouched.result},
+    lines: [`✔ ${plan.output} has ${count}`, ...vouched.lines],
+    warnings: [...(added ? [] : ['this key had signed already']), ...vouched.warnings],
   }
 }
 

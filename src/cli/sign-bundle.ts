@@ -14,7 +14,7 @@ import {
 import {type SidecarForm, signSidecars} from '../bundle/sign-file.ts'
 import {sigstoreSidecars} from '../bundle/verify.ts'
 import {partsOfName} from '../bundle/version.ts'
-import {buildTime, systemTime} from '../system/clock.ts'
+import {buildTime} from '../system/clock.ts'
 import {counted} from '../system/counted.ts'
 import {RelError} from '../system/error.ts'
 import {fileError, statIfThere, writeFileAtomic} from '../system/files.ts'
@@ -193,16 +193,8 @@ async function writeExtras(
 }
 
 async function writeSigstore(output: string, flags: SignFlagValues): Promise<readonly string[]> {
-  const {publicSigstore, signWithSigstore} = await import('../trust/sigstore/sign.ts')
-  const {loadTrustedRoot} = await import('../trust/sigstore/load-trusted-root.ts')
-  const {bundleBytes} = await signWithSigstore(readFileSync(output), {
-    fulcioUrl: flags['fulcio-url'] ?? publicSigstore.fulcioUrl,
-    rekorUrl: flags['rekor-url'] ?? publicSigstore.rekorUrl,
-    ...(flags['tsa-url'] === undefined ? {} : {tsaUrl: flags['tsa-url']}),
-    trustedRoot: await loadTrustedRoot(flags['trusted-root']),
-    env: process.env,
-    now: systemTime(),
-  })
+  const {signKeyless} = await import('./sign-keyless.ts')
+  const {bundleBytes} = await signKeyless(readFileSync(output), flags)
   const paths = sigstoreSidecars(output)
   for (const path of paths) writeFileAtomic(path, bundleBytes)
   return paths

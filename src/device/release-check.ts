@@ -1,9 +1,10 @@
 import {CLOCK_SKEW_SECS} from '../bundle/expectations.ts'
 import type {IdentityPolicy} from '../bundle/verify-policy.ts'
 import type {Release, ReleaseFile} from '../release/release.ts'
-import {checkRelease, parseRelease} from '../release/release-manifest.ts'
+import {checkReleaseExpiry, parseRelease} from '../release/release-manifest.ts'
+import {checkReleaseSigners} from '../release/release-signers.ts'
 import {RelError} from '../system/error.ts'
-import {type Anchor, checkAnchorFresh, checkDigest} from '../trust/anchor.ts'
+import type {Anchor} from '../trust/anchor.ts'
 import {timeText} from '../trust/expiry.ts'
 
 /** What a node holds the manifest of a release against. */
@@ -30,44 +31,16 @@ export async function checkReleaseManifest(
   terms: ReleaseTerms,
 ): Promise<ReleaseFile> {
   const file = parseRelease(bytes)
-  await checkSigners(file, bytes, sidecar, terms)
+  await checkReleaseSigners(file, bytes, {...terms, sidecar})
   checkMeaning(file.release, terms)
   return file
 }
 
-async function checkSigners(
-  file: ReleaseFile,
-  bytes: Uint8Array,
-  sidecar: Uint8Array | undefined,
-  {anchor, identity, now}: ReleaseTerms,
-): Promise<void> {
-  const {version, product} = file.release
-  const byKeys = () => checkRelease(file, anchor, now)
-  const byIdentity = async () => {
-    checkAnchorFresh(anchor, now)
-    checkDigest(anchor, file.digest)
-    const manifest = {version, rel: {product}}
-    await identity?.check({manifestBytes: bytes, manifest, sidecar})
-  }
-  if (identity?.mode !== 'sigstore' && identity?.mode !== 'either') byKeys()
-  if (identity?.mode === 'sigstore' || identity?.mode === 'both') await byIdentity()
-  if (identity?.mode === 'either') {
-    try {
-      byKeys()
-    } catch (error) {
-      if (!(error instanceof RelError && absences.includes(error.code))) throw error
-      await byIdentity()
-    }
-  }
-}
-
-/** A key that is merely absent may be made up for by an identity; a false signature may not. */
-const absences: readonly string[] = ['signature_missing', 'key_unknown', 'threshold_not_met']
-
 function checkMeaning(
-  {product, version, timestamp, expires}: Release,
+  release: Release,
   terms: Pick<ReleaseTerms, 'product' | 'version' | 'now'>,
 ): void {
+  const {product, version, timestamp} = release
   const {now} = terms
   if (product !== terms.product)
     throw new RelError('product_mismatch', `signed as ${product}, want ${terms.product}`)
@@ -78,6 +51,5 @@ function checkMeaning(
       'timestamp_future',
       `signed at ${timeText(timestamp)}, now is ${timeText(now)}`,
     )
-  if (expires !== undefined && now > expires)
-    throw new RelError('release_expired', `the release expired at ${timeText(expires)}`)
+  checkReleaseExpiry(release, now)
 }

@@ -15,6 +15,7 @@ import {
   releaseText,
   signRelease,
 } from './release-manifest.ts'
+import {releaseSidecar} from './release-signers.ts'
 import {channelOf} from './version.ts'
 
 export type ReleaseFacts = Omit<Release, 'channel' | 'artifacts'>
@@ -83,6 +84,7 @@ function filesOf({paths, config, facts, output}: ReleaseRequest): {
 } {
   const files: string[] = []
   const ignored: string[] = []
+  const own = [output, releaseSidecar(output)]
   for (const path of paths) {
     const stat = statIfThere(path)
     if (stat === undefined) throw new RelError('file_missing', `${path} does not exist`)
@@ -92,7 +94,7 @@ function filesOf({paths, config, facts, output}: ReleaseRequest): {
       for (const entry of entriesOf(path)) {
         const file = join(path, entry.name)
         const isMeant = entry.isFile() && !isIgnored(config, entry.name, facts.version)
-        if (isMeant && file !== output) files.push(file)
+        if (isMeant && !own.includes(file)) files.push(file)
         else if (!entry.name.startsWith('.')) ignored.push(entry.isDirectory() ? `${file}/` : file)
       }
   }

@@ -28,6 +28,8 @@ const neverArtifacts = [
   '*.sigstore.json',
   '.*',
   'release.json',
+  'release.sig.bundle',
+  'publish-receipt.json',
   'release.yaml',
 ]
 

@@ -281,11 +281,16 @@ export function checkRelease(
     keysFor(anchor, 'manifest', question),
   )
   for (const artifact of release.artifacts) artifactKey(anchor, release, artifact, now)
-  if (release.expires !== undefined && now > release.expires)
-    throw new RelError('release_expired', `the release expired at ${timeText(release.expires)}`, {
-      details: {expires: release.expires, now},
-    })
+  checkReleaseExpiry(release, now)
   return signed
+}
+
+/** Refuses with release_expired. */
+export function checkReleaseExpiry({expires}: Pick<Release, 'expires'>, now: number): void {
+  if (expires === undefined || now <= expires) return
+  throw new RelError('release_expired', `the release expired at ${timeText(expires)}`, {
+    details: {expires, now},
+  })
 }
 
 /**

@@ -3,6 +3,7 @@ import {createReadStream} from 'node:fs'
 import {join} from 'node:path'
 import {checkOneMeaning, MAX_MANIFEST} from '../bundle/cross-protocol.ts'
 import {CLOCK_SKEW_SECS} from '../bundle/expectations.ts'
+import type {IdentityPolicy} from '../bundle/verify-policy.ts'
 import {RelError} from '../system/error.ts'
 import {fileError, readFileLimited, statIfThere} from '../system/files.ts'
 import type {Anchor} from '../trust/anchor.ts'
@@ -10,7 +11,8 @@ import {checkEd25519Pieces} from '../trust/ed25519.ts'
 import {decodeSignature} from '../trust/envelope.ts'
 import {timeText} from '../trust/expiry.ts'
 import type {Release, ReleaseArtifact, ReleaseFile} from './release.ts'
-import {artifactKey, checkArtifactSignature, checkRelease} from './release-manifest.ts'
+import {artifactKey, checkArtifactSignature, checkReleaseExpiry} from './release-manifest.ts'
+import {checkReleaseSigners, type ReleaseSigners} from './release-signers.ts'
 
 /** Artifacts up to this size, which could be something else as a whole, are held in memory; larger ones are read in pieces. */
 export const wholeBytes = MAX_MANIFEST
@@ -26,6 +28,10 @@ export type ReleaseCheck = {
   readonly expect: ReleaseExpectations
   /** Seconds since the epoch. */
   readonly now: number
+  /** Sigstore identities instead of or beside keys; keys alone when absent. */
+  readonly identity?: IdentityPolicy | undefined
+  /** The bytes of the manifest and the Sigstore bundle over them, for identities. */
+  readonly vouched?: {readonly bytes: Uint8Array; readonly sidecar: Uint8Array | undefined}
   /** Folder of the artifacts; undefined to judge the manifest alone. */
   readonly folder?: string
   readonly onFile?: (name: string, done: number) => void
@@ -33,16 +39,18 @@ export type ReleaseCheck = {
 
 /**
  * Everything that can be said of a release without a panel: the signatures by role, what was asked
- * for, and each artifact's size, SHA-256 and signature. Refuses as checkRelease does, with
- * product_mismatch, version_mismatch, channel_mismatch, timestamp_future, file_missing,
+ * for, and each artifact's size, SHA-256 and signature. Refuses as checkReleaseSigners does, with
+ * release_expired, product_mismatch, version_mismatch, channel_mismatch, timestamp_future, file_missing,
  * file_unreadable, artifact_mismatch and cross_protocol.
  */
 export async function verifyRelease(
   file: ReleaseFile,
-  {anchor, expect, now, folder, onFile}: ReleaseCheck,
-): Promise<{readonly signedBy: readonly string[]}> {
+  {anchor, expect, now, identity, vouched, folder, onFile}: ReleaseCheck,
+): Promise<ReleaseSigners> {
   const {release} = file
-  const signed = checkRelease(file, anchor, now)
+  const {bytes = Buffer.alloc(0), sidecar} = vouched ?? {}
+  const signed = await checkReleaseSigners(file, bytes, {anchor, identity, sidecar, now})
+  checkReleaseExpiry(release, now)
   checkExpected(release, expect)
   if (release.timestamp > now + CLOCK_SKEW_SECS)
     throw new RelError(

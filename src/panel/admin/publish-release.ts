@@ -3,6 +3,7 @@ import {checkRelease, parseRelease} from '../../release/release-manifest.ts'
 import {RelError} from '../../system/error.ts'
 import type {Anchor} from '../../trust/anchor.ts'
 import {parseAnchor} from '../../trust/anchor-parse.ts'
+import {checkBundleDigest} from '../../trust/sigstore/check-bundle.ts'
 import type {Panel} from '../panel.ts'
 import {personOf} from '../server/token.ts'
 import type {Actor, Product, StoredRelease} from '../store/store.ts'
@@ -65,6 +66,24 @@ export async function draftRelease(
     actor,
     fence,
   )
+}
+
+/**
+ * Keeps the Sigstore bundle over a draft's manifest. That it is over exactly these bytes is all that
+ * is checked: whose signature counts is the nodes' business, and nobody here decides by it. Refuses
+ * with json_*, sigstore_bundle_malformed, sigstore_digest_mismatch, and as the store's setSigstore.
+ */
+export async function keepSigstore(
+  panel: Panel,
+  name: string,
+  version: string,
+  bundle: Uint8Array,
+  actor: Actor,
+): Promise<StoredRelease> {
+  const {envelope, digest} = await storedRelease(panel, name, version)
+  await checkBundleDigest(bundle, Buffer.from(envelope))
+  const sigstore = Buffer.from(bundle).toString('utf8')
+  return panel.store.setSigstore(name, version, {sigstore, digest}, actor)
 }
 
 /** The release manifest of a stored release; it was checked when it was drafted. */

@@ -1,12 +1,21 @@
 import {type Static, Type} from 'typebox'
+import {manifestLimits} from '../../bundle/manifest.ts'
 import {parseVersion} from '../../release/version.ts'
 import {RelError} from '../../system/error.ts'
+import {sha256Hex} from '../../system/hash.ts'
 import type {Panel} from '../panel.ts'
 import type {PanelApp} from '../server/app.ts'
 import type {Recall, StoredRelease} from '../store/store.ts'
 import {exact, headers, productParams, prose, releaseParams, time, versionText} from './fields.ts'
 import {type Flaw, missingOf} from './flaws.ts'
-import {draftRelease, fileOf, productOf, publishDraft, storedRelease} from './publish-release.ts'
+import {
+  draftRelease,
+  fileOf,
+  keepSigstore,
+  productOf,
+  publishDraft,
+  storedRelease,
+} from './publish-release.ts'
 
 /** Seconds of a lease when none are given, and at most. */
 const LEASE_SECS = 600
@@ -30,6 +39,7 @@ const releaseBody = Type.Object({
       replacement: Type.Optional(Type.String()),
     }),
   ),
+  sigstore_sha256: Type.Optional(Type.String()),
   artifacts: Type.Array(Type.Object({}, {additionalProperties: true})),
   missing: Type.Array(Type.Object({}, {additionalProperties: true})),
 })
@@ -171,6 +181,23 @@ function draftRoute(app: PanelApp, panel: Panel): void {
       return shown(panel, release)
     },
   )
+  app.put(
+    '/v1/products/:product/releases/:version/manifest.sig.bundle',
+    {
+      bodyLimit: manifestLimits.sidecarBytes,
+      config: {verbs: ['publish']},
+      schema: {
+        summary: 'Give a draft the Sigstore bundle over its manifest',
+        description: 'The body is kept byte for byte (docs/formats/sigstore.md).',
+        params: releaseParams,
+        response: {200: releaseBody},
+      },
+    },
+    async ({params: {product, version}, body, caller: {actor}}) => {
+      if (!Buffer.isBuffer(body)) throw new RelError('request_invalid', 'the body is missing')
+      return shown(panel, await keepSigstore(panel, product, version, body, actor))
+    },
+  )
 }
 
 /** `If-Match: "SHA256"`, strong and one. Refuses with precondition_missing, request_invalid. */
@@ -204,6 +231,7 @@ async function shown(panel: Panel, stored: StoredRelease): Promise<ReleaseBody> 
     ...(published === undefined ? {} : {published}),
     ...(sequence === undefined ? {} : {sequence}),
     ...(recall === undefined ? {} : {recall: {...recall}}),
+    ...(stored.sigstore === undefined ? {} : {sigstore_sha256: sha256Hex(stored.sigstore)}),
     artifacts: stored.artifacts.map(({keyId, ...artifact}) => ({...artifact, key_id: keyId})),
     missing: missing.map((flaw) => ({...flaw})),
   }

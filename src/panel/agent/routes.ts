@@ -261,7 +261,8 @@ export function agentRoutes(app: PanelApp, panel: Panel): void {
       if (asked === undefined || entry === undefined) throw absent()
       const artifacts = artifactsFor(entry, holder.license, request.query)
       const artifact = artifactOfForm(artifacts, asked.form)
-      if (artifact === undefined && asked.form !== 'manifest.json') throw absent()
+      const isOfRelease = asked.form === 'manifest.json' || asked.form === 'manifest.sig.bundle'
+      if (artifact === undefined && !isOfRelease) throw absent()
       await checkNotRecalled(holder, entry)
       if (asked.form === 'sha256' && artifact !== undefined) {
         reply.header('x-bundle-hash', artifact.sha256)
@@ -271,8 +272,11 @@ export function agentRoutes(app: PanelApp, panel: Panel): void {
       if (artifact !== undefined)
         return sendArtifact(panel, request, reply, artifact, request.params.file)
       const stored = await panel.store.release(holder.product, entry.version)
-      if (stored === undefined) throw absent()
-      return sendPrepared(request, reply, prepare(stored.envelope))
+      // the bundle is over the manifest of the release, so never beside an artifact of that name
+      const hasOwn = artifacts.some(({name}) => name === 'manifest.json')
+      const text = asked.form === 'manifest.json' ? stored?.envelope : stored?.sigstore
+      if (text === undefined || hasOwn) throw absent()
+      return sendPrepared(request, reply, prepare(text))
     },
   })
 

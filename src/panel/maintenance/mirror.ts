@@ -40,6 +40,7 @@ type Leaf = {
 type MirrorRelease = {
   readonly file: ReleaseFile
   readonly envelope: string
+  readonly sigstore?: string
   readonly recall?: Recall
 }
 
@@ -154,9 +155,13 @@ async function productEntry(
   const releases: JsonObject[] = []
   for await (const release of allReleases(store, product)) {
     if (!published.has(release.version)) continue
-    const {envelope, recall} = release
+    const {envelope, sigstore, recall} = release
     const isRecalled = recalled.has(release.version)
-    releases.push({envelope, ...(isRecalled && recall !== undefined ? {recall: {...recall}} : {})})
+    releases.push({
+      envelope,
+      ...(sigstore === undefined ? {} : {sigstore}),
+      ...(isRecalled && recall !== undefined ? {recall: {...recall}} : {}),
+    })
     if (isRecalled) continue
     for (const {sha256, size} of release.artifacts) blobs.set(sha256, size)
   }
@@ -267,16 +272,25 @@ function parseLeaf(text: string, name: string): Leaf {
 
 function parseMirrorRelease(value: JsonValue): MirrorRelease {
   const release = read.object(value, 'a release')
-  read.only(release, ['envelope', 'recall'], 'a release')
+  read.only(release, ['envelope', 'sigstore', 'recall'], 'a release')
   const envelope = read.text(release.envelope, 'envelope', anyText)
   const file = parseRelease(Buffer.from(envelope))
-  if (release.recall === undefined) return {file, envelope}
+  const sigstore =
+    release.sigstore === undefined
+      ? {}
+      : {sigstore: read.text(release.sigstore, 'sigstore', anyText)}
+  if (release.recall === undefined) return {file, envelope, ...sigstore}
   const recall = read.object(release.recall, 'recall')
   read.only(recall, ['reason', 'advisory', 'replacement'], 'recall')
   const optional = (key: 'advisory' | 'replacement'): JsonObject =>
     recall[key] === undefined ? {} : {[key]: read.text(recall[key], key, anyText)}
   const reason = read.text(recall.reason, 'reason', anyText)
-  return {file, envelope, recall: {reason, ...optional('advisory'), ...optional('replacement')}}
+  return {
+    file,
+    envelope,
+    ...sigstore,
+    recall: {reason, ...optional('advisory'), ...optional('replacement')},
+  }
 }
 
 /** Every leaf has its release, and every release that is offered the publisher's signature. */
@@ -374,6 +388,8 @@ async function replay(store: PanelStore, mirror: MirrorProduct, by: Actor): Prom
     const {envelope} = release
     const {version, digest, time} = leaf
     await store.addDraft({product: name, version, channel, digest, envelope, artifacts}, by)
+    if (release.sigstore !== undefined)
+      await store.setSigstore(name, version, {sigstore: release.sigstore, digest}, by)
     const expected = {digest, matrixVersion: matrix.version, logTime: time}
     await store.publish(name, version, expected, by)
     added++

@@ -3,7 +3,11 @@ import {RelError} from '../../system/error.ts'
 import type {Engine, Tables} from './tables.ts'
 
 /** Each step runs once, in order, in one transaction with all that are due; none is ever edited. */
-const steps: readonly ((engine: Engine) => readonly string[])[] = [firstTables, publishersAndClock]
+const steps: readonly ((engine: Engine) => readonly string[])[] = [
+  firstTables,
+  publishersAndClock,
+  sigstoreBundles,
+]
 
 /**
  * Brings the schema up to date, one process at a time.
@@ -130,5 +134,13 @@ function publishersAndClock(engine: Engine): readonly string[] {
     `create table identities_seen (${columns(engine, 'id TEXT primary key, expires bigint not null')})`,
     `alter table tokens add column ${columns(engine, 'publisher TEXT')}`,
     "insert into counters values ('clock', 0)",
+  ]
+}
+
+/** Sigstore bundles over release manifests, which come with the draft and never after it. */
+function sigstoreBundles(engine: Engine): readonly string[] {
+  return [
+    `alter table releases add column ${columns(engine, 'sigstore TEXT')}`,
+    engine.sigstoreGuard,
   ]
 }

@@ -64,6 +64,9 @@ function openEngine(url: string): Engine {
     hasRowLocks: true,
     text: 'text collate "C"',
     guards,
+    sigstoreGuard: `create trigger releases_sigstore before update on releases for each row
+      when (old.state <> 'draft' and new.sigstore is distinct from old.sigstore)
+      execute function rel_refuse('release_immutable')`,
     lockSchema: async (trx) => {
       await sql`select pg_advisory_xact_lock(${SCHEMA_LOCK})`.execute(trx)
     },

@@ -26,6 +26,7 @@ import {
   listReleases,
   publishRelease,
   recallRelease,
+  setReleaseSigstore,
 } from './releases.ts'
 import {checkReports, countReports, insertReport} from './reports.ts'
 import type {Actor, PanelStore} from './store.ts'
@@ -55,6 +56,8 @@ export async function openRelationalStore(engine: Engine, now: () => number): Pr
     setProduct: (name, change, by) => writing((work) => changeProduct(work, name, change, by)),
 
     addDraft: (draft, by, fence) => writing((work) => draftRelease(work, draft, by, fence)),
+    setSigstore: (product, version, given, by) =>
+      writing((work) => setReleaseSigstore(work, product, version, given, by)),
     release: (product, version) => reading(() => findRelease(engine, product, version)),
     releases: (product, query) => reading(() => listReleases(engine, product, query)),
     highest: (product, channels) => reading(() => highestRelease(engine, product, channels)),

@@ -43,12 +43,32 @@ export async function draftRelease(
     created: work.now,
     published: null,
     recall: null,
+    sigstore: null,
   }
   await lockCounter(work, 'blobs', 'shared')
   await work.trx.insertInto('releases').values(row).execute()
   await nameBlobs(work, draft)
   await appendAudit(work, {event: 'release.drafted', ...subjectOf(row)}, by)
   return {release: releaseOf(row), created: true}
+}
+
+/** Gives a draft its Sigstore bundle; the one that it has already is no change. */
+export async function setReleaseSigstore(
+  work: Work,
+  product: string,
+  version: string,
+  {sigstore, digest}: {readonly sigstore: string; readonly digest: string},
+  by: Actor,
+): Promise<StoredRelease> {
+  await lockProduct(work, product)
+  const row = await existing(work, product, version)
+  if (row.sigstore === sigstore) return releaseOf(row)
+  if (row.state !== 'draft')
+    throw new RelError('release_immutable', `${product} ${version} is ${row.state}`)
+  if (row.digest !== digest) throw otherDigest(row, digest)
+  await updateRelease(work, row, {sigstore})
+  await appendAudit(work, {event: 'release.vouched', ...subjectOf(row)}, by)
+  return releaseOf({...row, sigstore})
 }
 
 /** By version, or by a version of equal precedence: 1.0.0+a and 1.0.0+b cannot both be. */
@@ -273,6 +293,7 @@ function releaseOf(row: ReleaseRow): StoredRelease {
     created: row.created,
     ...(row.sequence === null ? {} : {sequence: row.sequence}),
     ...(row.published === null ? {} : {published: row.published}),
+    ...(row.sigstore === null ? {} : {sigstore: row.sigstore}),
     ...(row.recall === null ? {} : {recall: JSON.parse(row.recall) as Recall}),
   }
 }

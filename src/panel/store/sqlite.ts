@@ -63,6 +63,13 @@ function openEngine(path: string, busyTimeoutMs: number): Engine {
     hasRowLocks: false,
     text: 'text',
     guards,
+    sigstoreGuard: guard(
+      'releases_sigstore',
+      'update',
+      'releases',
+      `old.state = 'draft' or new.sigstore is old.sigstore`,
+      'release_immutable',
+    ),
     lockSchema: async () => undefined, // BEGIN IMMEDIATE has locked everything
     refusal: (error) => refusal(error, path),
     isTransient: () => false,

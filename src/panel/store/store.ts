@@ -29,6 +29,16 @@ export type PanelStore = {
     by: Actor,
     fence?: number,
   ): Promise<{release: StoredRelease; created: boolean}>
+  /**
+   * Gives a draft the Sigstore bundle over its envelope, checked by the caller against the digest.
+   * The same again is no change. Refuses with release_unknown, release_immutable, release_conflict.
+   */
+  setSigstore(
+    product: string,
+    version: string,
+    given: {readonly sigstore: string; readonly digest: string},
+    by: Actor,
+  ): Promise<StoredRelease>
   release(product: string, version: string): Promise<StoredRelease | undefined>
   /** Descending precedence; keyset cursor is the sort key of the last one seen. */
   releases(product: string, query: ReleaseQuery): Promise<readonly StoredRelease[]>
@@ -188,6 +198,8 @@ export type NewRelease = {
 
 export type StoredRelease = NewRelease & {
   readonly state: ReleaseState
+  /** The Sigstore bundle over the envelope's exact bytes, byte for byte as it was sent. */
+  readonly sigstore?: string
   /** Byte order of it is SemVer precedence. */
   readonly sortKey: string
   /** Rises by one per product with every publication, without gaps; absent in drafts. */

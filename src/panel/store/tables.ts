@@ -49,6 +49,8 @@ export type ReleaseRow = {
   created: number
   published: number | null
   recall: string | null
+  /** The Sigstore bundle over the envelope; settled with the publication. */
+  sigstore: string | null
 }
 
 /** What no release changes once it is drafted; each database guards it with triggers of its own. */
@@ -141,6 +143,8 @@ export type Engine = {
   readonly text: string
   /** Statements that make published releases, the log and the audit rows unchangeable. */
   readonly guards: readonly string[]
+  /** Statement that guards the Sigstore bundle of a published release. */
+  readonly sigstoreGuard: string
   /** Runs before the migrations read the schema's version, in their transaction. */
   lockSchema(trx: Transaction<Tables>): Promise<void>
   /** An error of the database as one of rel's; undefined for a bug. */

@@ -1,5 +1,5 @@
 import {createReadStream, existsSync, mkdirSync, readdirSync, rmSync} from 'node:fs'
-import {basename, dirname, join} from 'node:path'
+import {basename, dirname, join, resolve} from 'node:path'
 import {digestsOfFile} from '../../bundle/sign-file.ts'
 import {isDigest} from '../../system/digest.ts'
 import {RelError} from '../../system/error.ts'
@@ -7,6 +7,7 @@ import {readFileLimited, statIfThere, writeFileAtomic} from '../../system/files.
 import {sha256Hex} from '../../system/hash.ts'
 import type {HttpPieces} from '../../system/http.ts'
 import {parseRelease, releaseLimits} from '../release-manifest.ts'
+import {readReleaseSidecar, releaseSidecar} from '../release-signers.ts'
 import type {PlannedAsset} from './plan.ts'
 import type {Manifest} from './run.ts'
 import type {UploadJournal} from './world.ts'
@@ -24,6 +25,8 @@ export type PublishFiles = {
   /** Further files for GitHub. */
   readonly attachments: readonly string[]
   readonly withSidecars: boolean
+  /** Whether the Sigstore bundle beside the manifest, if there is one, is published with it. */
+  readonly withSigstore: boolean
   /** False to compare targets with the manifest alone, without the artifacts. */
   readonly readsArtifacts: boolean
 }
@@ -35,7 +38,9 @@ export type LoadedRelease = {
 
 /**
  * Everything that is to be published, hashed. Refuses with file_missing, file_unreadable, what
- * parseRelease refuses with, and artifact_mismatch (a file is not what the manifest says).
+ * parseRelease refuses with, artifact_mismatch (a file is not what the manifest says), and with
+ * sigstore_digest_mismatch, sigstore_bundle_malformed and json_* for a Sigstore bundle that is not
+ * over this manifest.
  */
 export async function loadRelease(files: PublishFiles): Promise<LoadedRelease> {
   const bytes = readFileLimited(files.manifest, releaseLimits.bytes)
@@ -51,12 +56,17 @@ export async function loadRelease(files: PublishFiles): Promise<LoadedRelease> {
   if (files.readsArtifacts) for (const artifact of artifacts) await checkArtifact(artifact)
   const names = artifacts.map(({name}) => name)
   const sidecars = files.withSidecars ? sidecarsOf(folder, names) : []
+  const sigstore = files.withSigstore ? await sigstoreOf(files.manifest, bytes) : []
+  const own = new Set(sigstore.map(({path}) => resolve(path)))
+  // named by hand too: once is enough
+  const attachments = files.attachments.filter((path) => !own.has(resolve(path)))
   return {
     manifest: {bytes, file},
     assets: [
       ...artifacts,
-      ...(await Promise.all(files.attachments.map((path) => assetAt(path, 'attachment')))),
+      ...(await Promise.all(attachments.map((path) => assetAt(path, 'attachment')))),
       ...(await Promise.all(sidecars.map((path) => assetAt(path, 'sidecar')))),
+      ...sigstore,
       {
         name: basename(files.manifest),
         kind: 'manifest',
@@ -66,6 +76,24 @@ export async function loadRelease(files: PublishFiles): Promise<LoadedRelease> {
       },
     ],
   }
+}
+
+/** An old bundle beside a manifest that was signed anew would be refused by every node. */
+async function sigstoreOf(manifest: string, bytes: Uint8Array): Promise<readonly PlannedAsset[]> {
+  const path = releaseSidecar(manifest)
+  const bundle = readReleaseSidecar(manifest)
+  if (bundle === undefined || statIfThere(path) === undefined) return []
+  const {checkBundleDigest} = await import('../../trust/sigstore/check-bundle.ts')
+  await checkBundleDigest(bundle, bytes)
+  return [
+    {
+      name: basename(path),
+      kind: 'sigstore',
+      size: bundle.length,
+      sha256: sha256Hex(bundle),
+      path,
+    },
+  ]
 }
 
 async function checkArtifact({name, path, size, sha256}: PlannedAsset): Promise<void> {

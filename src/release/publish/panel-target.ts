@@ -1,3 +1,4 @@
+import {isDigest} from '../../system/digest.ts'
 import {RelError} from '../../system/error.ts'
 import type {JsonObject} from '../../system/json.ts'
 import {
@@ -72,6 +73,19 @@ export class PanelTarget {
       body: manifest,
     })
     return stateOf(jsonOf(body))
+  }
+
+  /**
+   * Gives a draft the Sigstore bundle over its manifest. Refuses with sigstore_digest_mismatch (the
+   * draft has other bytes than the manifest here) and release_immutable.
+   */
+  async putSigstore({path, size}: PlannedAsset): Promise<void> {
+    await this.#ask({
+      method: 'PUT',
+      path: `${this.#release()}/manifest.sig.bundle`,
+      headers: {'content-type': 'application/json'},
+      body: this.#world.readFrom(path, 0, size),
+    })
   }
 
   /** Whether the panel has these very bytes. */
@@ -225,13 +239,20 @@ function isResumable(error: unknown): boolean {
   return error instanceof RelError && ['upload_offset_wrong', 'upload_unknown'].includes(error.code)
 }
 
-function stateOf({state, digest, sequence, missing}: JsonObject): PanelState {
+function stateOf({
+  state,
+  digest,
+  sequence,
+  missing,
+  sigstore_sha256: sigstore,
+}: JsonObject): PanelState {
   if (state !== 'draft' && state !== 'published' && state !== 'recalled')
     throw new RelError('panel_refused', 'the panel describes the release in a state of its own')
   return {
     state,
     digest: typeof digest === 'string' ? digest : '',
     ...(typeof sequence === 'number' ? {sequence} : {}),
+    ...(typeof sigstore === 'string' && isDigest(sigstore) ? {sigstore} : {}),
     missing: Array.isArray(missing) ? missing.map(nameOf) : [],
   }
 }

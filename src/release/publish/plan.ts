@@ -10,7 +10,8 @@ export const publishLimits = {
   notesCharacters: 125_000,
 } as const
 
-export type AssetKind = 'artifact' | 'attachment' | 'sidecar' | 'manifest'
+/** `sigstore` is the Sigstore bundle over the manifest. */
+export type AssetKind = 'artifact' | 'attachment' | 'sidecar' | 'sigstore' | 'manifest'
 
 /** One file of a release, under the name that it is published by. */
 export type PlannedAsset = {
@@ -66,7 +67,7 @@ export type PublishFacts = {
   readonly github?: Omit<GitHubPlan, 'isPrerelease' | 'commit'>
 }
 
-const order: readonly AssetKind[] = ['artifact', 'attachment', 'sidecar', 'manifest']
+const order: readonly AssetKind[] = ['artifact', 'attachment', 'sidecar', 'sigstore', 'manifest']
 
 /**
  * The plan of a publication. Refuses with input_required (no target), publish_name_refused,
@@ -134,7 +135,12 @@ function checkedGitHub(plan: GitHubPlan): GitHubPlan {
   return plan
 }
 
-/** The files that a panel keeps; everything else is in its manifest. */
+/** The Sigstore bundle over the manifest, if the release has one. */
+export function sigstoreAsset({assets}: Pick<PublishPlan, 'assets'>): PlannedAsset | undefined {
+  return assets.find(({kind}) => kind === 'sigstore')
+}
+
+/** The files that a panel keeps beside the manifest and its Sigstore bundle. */
 export function panelAssets({assets}: PublishPlan): readonly PlannedAsset[] {
   return assets.filter(({kind}) => kind === 'artifact')
 }

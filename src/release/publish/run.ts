@@ -3,7 +3,7 @@ import type {JsonObject} from '../../system/json.ts'
 import type {ReleaseFile} from '../release.ts'
 import {GitHubTarget, type StepRunner} from './github-target.ts'
 import {lackingOn, PanelTarget} from './panel-target.ts'
-import type {PublishPlan} from './plan.ts'
+import {type PublishPlan, sigstoreAsset} from './plan.ts'
 import {type ProbeResult, probeRelease} from './probe.ts'
 import {type Checks, receiptOf, receiptText} from './receipt.ts'
 import {type Difference, differencesOf, type GitHubState, type TargetStates} from './state.ts'
@@ -109,6 +109,11 @@ async function preparePanel(
   const before = await step('panel-draft', () => panel.draft(manifest.bytes))
   const fence = await step('panel-lease', () => panel.lease())
   if (before.state === 'published') return fence
+  const sigstore = sigstoreAsset(plan)
+  if (sigstore !== undefined && before.state === 'draft' && before.sigstore !== sigstore.sha256) {
+    sent.push(sigstore.name)
+    await step('panel-sigstore', () => panel.putSigstore(sigstore))
+  }
   for (const asset of await lackingOn(panel, plan)) {
     sent.push(asset.name)
     await step(`panel-upload ${asset.name}`, () => panel.upload(asset))

@@ -1,4 +1,4 @@
-import {type PublishPlan, panelAssets} from './plan.ts'
+import {type PublishPlan, panelAssets, sigstoreAsset} from './plan.ts'
 
 /** A release as a panel describes it. */
 export type PanelState =
@@ -9,6 +9,8 @@ export type PanelState =
       readonly sequence?: number
       /** Names of what is not there, or not as it should be. */
       readonly missing: readonly string[]
+      /** SHA-256 of the Sigstore bundle over the manifest, if the panel has one. */
+      readonly sigstore?: string
     }
 
 /** An asset as GitHub describes it. */
@@ -74,6 +76,7 @@ function differenceOn(target: Difference['target']) {
 
 function panelDifferences(plan: PublishPlan, have: PanelState): readonly Difference[] {
   const of = differenceOn('panel')
+  const sigstore = sigstoreAsset(plan)
   if (have.state === 'absent')
     return [
       of('release', 'published', 'absent'),
@@ -83,6 +86,9 @@ function panelDifferences(plan: PublishPlan, have: PanelState): readonly Differe
     ...(have.digest === plan.digest ? [] : [of('manifest', plan.digest, have.digest)]),
     ...(have.state === 'published' ? [] : [of('release', 'published', have.state)]),
     ...have.missing.map((name) => of(name, 'uploaded', 'missing')),
+    ...(sigstore === undefined || have.sigstore === sigstore.sha256
+      ? []
+      : [of(sigstore.name, sigstore.sha256, have.sigstore ?? 'absent')]),
   ]
 }
 

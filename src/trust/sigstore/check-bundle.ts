@@ -1,3 +1,4 @@
+import type {Bundle} from '@sigstore/bundle'
 import {RelError} from '../../system/error.ts'
 import {sha256Hex} from '../../system/hash.ts'
 import type {AllowedSigner} from './allowed-signer.ts'
@@ -46,6 +47,22 @@ export async function verifySigstoreBundle(
   trustedRoot: TrustedRoot,
   now: number,
 ): Promise<SignerIdentity> {
+  const bundle = await bundleOver(bundleBytes, artifact)
+  return verifyEntity(bundle, artifact, trustedRoot, now)
+}
+
+/**
+ * That a bundle is one over these bytes; its signature and who made it are not looked at. Refuses
+ * with json_*, sigstore_bundle_malformed, sigstore_tlog_missing, sigstore_digest_mismatch.
+ */
+export async function checkBundleDigest(
+  bundleBytes: Uint8Array,
+  artifact: Uint8Array,
+): Promise<void> {
+  await bundleOver(bundleBytes, artifact)
+}
+
+async function bundleOver(bundleBytes: Uint8Array, artifact: Uint8Array): Promise<Bundle> {
   const bundle = await parseSigstoreBundle(bundleBytes, 'messageSignature')
   const {content} = bundle
   if (content.$case !== 'messageSignature')
@@ -56,7 +73,7 @@ export async function verifySigstoreBundle(
   const [seen, wanted] = [digest.toString('hex'), sha256Hex(artifact)]
   if (seen !== wanted)
     throw new RelError('sigstore_digest_mismatch', `the bundle signs ${seen}, want ${wanted}`)
-  return verifyEntity(bundle, artifact, trustedRoot, now)
+  return bundle
 }
 
 /** HashAlgorithm of sigstore/protobuf-specs sigstore_common.proto. */

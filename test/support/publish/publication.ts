@@ -63,6 +63,7 @@ export async function publication(
     manifest,
     attachments: [],
     withSidecars: true,
+    withSigstore: true,
     readsArtifacts: true,
   })
   const {version} = loaded.manifest.file.release

@@ -382,9 +382,10 @@ const forbidden: readonly [string, string, string][] = [
   [
     'born published',
     `insert into releases select product, '7.0.0', 'k', channel, digest, envelope, artifacts, state,
-     sequence + 7, created, published, recall from releases`,
+     sequence + 7, created, published, recall, sigstore from releases`,
     'release_immutable',
   ],
+  ['Sigstore bundle added', `update releases set sigstore = 'x'`, 'release_immutable'],
   ['blob dropped', 'delete from release_blobs', 'release_immutable'],
   ['blob changed', `update release_blobs set sha256 = 'x'`, 'release_immutable'],
   [
@@ -657,7 +658,10 @@ function otherCases(check: Check): void {
       } as const
       await store.addToken({...token, revoked: false, created: 1}, by)
       await publishOne(store, draftOf('1.4.2'))
+      const guard = 'drop trigger releases_sigstore'
+      await raw(guard).catch(() => raw(`${guard} on releases`))
       for (const sql of [
+        'alter table releases drop column sigstore',
         'drop table publishers',
         'drop table identities_seen',
         'alter table tokens drop column publisher',
@@ -688,5 +692,28 @@ function otherCases(check: Check): void {
     await store.addReport({...told, time: 86_401})
     await store.addReport({...told, time: 40 * 86_400})
     await store.checkWritable()
+  })
+
+  check('a Sigstore bundle comes with a draft, never after it', async ({store}) => {
+    await store.addProduct('edge-agent', by)
+    const draft = draftOf('1.4.2')
+    await store.addDraft(draft, by)
+    const {digest} = draft
+    const give = (sigstore: string, of = digest) =>
+      store.setSigstore('edge-agent', '1.4.2', {sigstore, digest: of}, by)
+    const kept = async () => (await store.release('edge-agent', '1.4.2'))?.sigstore
+    await rejectsCode(() => give('a', sha256Hex('another')), 'release_conflict')
+    assert.is(await kept(), undefined)
+    await give('a')
+    assert.is((await give('b')).sigstore, 'b')
+    await publishOne(store, draft)
+    assert.is(await kept(), 'b')
+    await give('b')
+    await rejectsCode(() => give('a'), 'release_immutable')
+    assert.is(await kept(), 'b')
+    await rejectsCode(
+      () => store.setSigstore('edge-agent', '9.9.9', {sigstore: 'a', digest}, by),
+      'release_unknown',
+    )
   })
 }

@@ -29,7 +29,13 @@ async function folder(): Promise<string> {
 
 function load(place: string) {
   const manifest = join(place, 'release.json')
-  return loadRelease({manifest, attachments: [], withSidecars: true, readsArtifacts: true})
+  return loadRelease({
+    manifest,
+    attachments: [],
+    withSidecars: true,
+    withSigstore: true,
+    readsArtifacts: true,
+  })
 }
 
 test('a file beside an artifact goes with it, unless it is an artifact itself', async () => {
