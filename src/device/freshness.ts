@@ -27,6 +27,7 @@ const keys = [
   'product',
   'track',
   'channels',
+  'current',
   'manifest_sha256',
   'sequence',
   'log_size',
@@ -38,15 +39,25 @@ const keys = [
 /** Clocks of panels and nodes may differ by this much. */
 const SKEW_SECS = 300
 
+/** What a node has asked for: a statement on something else says nothing of it, however fresh. */
+export type FreshnessTerms = {
+  readonly track: string
+  /** That the licence opens and the node takes; all of them must have been looked at. */
+  readonly channels: readonly string[]
+  /** The version that runs. */
+  readonly current: string
+}
+
 /**
  * The statement that came with a release, signed by a key that the anchor gives the role freshness;
  * undefined when the anchor knows no such key, for then nothing that it says could be believed.
- * Refuses with upgrade_source_invalid (missing, malformed, about another release or product, not
- * signed), upgrade_clock_untrusted.
+ * Refuses with upgrade_source_invalid (missing, malformed, about another release, product or
+ * question, not signed), upgrade_clock_untrusted.
  */
 export function checkFreshness(
   json: JsonValue | undefined,
   {release, digest}: Pick<ReleaseFile, 'release' | 'digest'>,
+  asked: FreshnessTerms,
   anchor: Anchor,
   now: number,
 ): Freshness | undefined {
@@ -69,7 +80,10 @@ export function checkFreshness(
   }
   if (body.spec !== 1 || product !== release.product || fresh.digest !== digest)
     read.refuse('the freshness statement is about something else')
-  if (!channels.includes(channelOf(release.version)))
+  // whoever has no key can still relay what a panel has told another node, as fresh as it is
+  if (body.track !== asked.track || body.current !== asked.current)
+    read.refuse('the freshness statement answers another question')
+  if (![channelOf(release.version), ...asked.channels].every((it) => channels.includes(it)))
     read.refuse('the freshness statement is for other channels')
   if (fresh.expires <= fresh.issued) read.refuse('the freshness statement ends before it begins')
   if (fresh.issued > now + SKEW_SECS)

@@ -1,4 +1,5 @@
 import {compareVersions} from '../bundle/version.ts'
+import {channelsOf} from '../release/entitlement.ts'
 import type {LicenseFile} from '../release/license.ts'
 import {licenseHeader} from '../release/license-file.ts'
 import type {ReleaseFile} from '../release/release.ts'
@@ -51,7 +52,8 @@ export function panelSource(device: Device, given: PanelConfig): Source {
   return {
     find: async (question) => {
       const license = await currentLicense(device, config)
-      return find({device, config, authorization: `Bearer ${licenseHeader(license)}`}, question)
+      const authorization = `Bearer ${licenseHeader(license)}`
+      return find({device, config, license, authorization}, question)
     },
   }
 }
@@ -59,6 +61,7 @@ export function panelSource(device: Device, given: PanelConfig): Source {
 type Panel = {
   readonly device: Device
   readonly config: PanelConfig
+  readonly license: LicenseFile
   readonly authorization: string
 }
 
@@ -72,7 +75,10 @@ async function currentLicense(device: Device, {url}: PanelConfig): Promise<Licen
   const now = trustedNow(device)
   if (now < file.license.expires - RENEW_SECS) return file
   const authorization = `Bearer ${licenseHeader(file)}`
-  const answer = await ask({url: `${url}/update/license`, authorization}, MAX_LICENSE_BYTES)
+  const answer = await ask(
+    {url: `${url}/update/license`, authorization, stop: device.world.stop},
+    MAX_LICENSE_BYTES,
+  )
   const current = answer.status === 200 ? adoptLicense(device, file, answer.body) : file
   checkNotExpired(current.license, now)
   return current
@@ -96,7 +102,7 @@ async function findD0(panel: Panel, question: Question): Promise<Answer> {
   if (answer.status === 304 && isSame) return answerOf(answer, undefined, before.expires, now)
   if (answer.status === 404) return answerOf(answer, undefined, before.expires, now)
   if (answer.status !== 200) throw statusError(answer, 'the manifest')
-  const {file, fresh} = await verifyAnswer(device, answer.body, now)
+  const {file, fresh} = await verifyAnswer(panel, answer.body, question, now)
   if (fresh !== undefined) await checkLog(panel, before.log, fresh.log)
   const offer =
     compareVersions(file.release.version, question.running) > 0 ? offerOf(panel, file) : undefined
@@ -148,18 +154,19 @@ function answerOf(
 }
 
 async function askPanel(
-  {authorization}: Panel,
+  {authorization, device}: Panel,
   url: string,
   headers: Readonly<Record<string, string>> = {},
   maxBytes = MAX_MANIFEST_BYTES,
 ): Promise<DeviceAnswer> {
-  return ask({url, authorization, headers}, maxBytes)
+  return ask({url, authorization, headers, stop: device.world.stop}, maxBytes)
 }
 
 /** The signed parts of a manifest, verified; D0's flat fields are not looked at. */
 async function verifyAnswer(
-  device: Device,
+  {device, license: {license}}: Panel,
   body: Uint8Array,
+  {running, channels}: Question,
   now: number,
 ): Promise<{readonly file: ReleaseFile; readonly fresh: Freshness | undefined}> {
   const {anchor} = anchorOf(device.root)
@@ -168,7 +175,12 @@ async function verifyAnswer(
     const {envelope, freshness} = top ?? {}
     const text = JSON.stringify(envelope ?? null)
     const file = await verifyEnvelope(device, anchor, Buffer.from(text), now)
-    return {file, fresh: checkFreshness(freshness, file, anchor, now)}
+    const asked = {
+      track: license.track,
+      channels: channelsOf(license).filter((it) => channels.includes(it)),
+      current: running,
+    }
+    return {file, fresh: checkFreshness(freshness, file, asked, anchor, now)}
   } catch (error) {
     throw answerError(error)
   }
@@ -210,7 +222,9 @@ function offerOf({device, config, authorization}: Panel, file: ReleaseFile): Off
     ({name, size, sha256}: typeof whole): Offer['fetch'] =>
     (onProgress) => {
       const url = `${base}/${encodeURIComponent(name)}`
-      return download(device.root, {url, size, sha256, authorization, maxBytesPerSec}, onProgress)
+      const {stop} = device.world
+      const wanted = {url, size, sha256, authorization, maxBytesPerSec, stop}
+      return download(device.root, wanted, onProgress)
     }
   return {
     version,
@@ -294,12 +308,13 @@ function hintOf(body: Uint8Array): Hint {
 
 function bundleOf({device, config, authorization}: Panel, version: string): Offer {
   const {maxBytesPerSec} = device.config
+  const {stop} = device.world
   const url = `${config.url}/bundles/${encodeURIComponent(version)}.tar.gz`
   const name = sha256Hex(url)
   return {
     version,
     deltas: [],
     fetch: (onProgress) =>
-      download(device.root, {url, name, authorization, maxBytesPerSec}, onProgress),
+      download(device.root, {url, name, authorization, maxBytesPerSec, stop}, onProgress),
   }
 }

@@ -44,9 +44,11 @@ async function releaseOf(version: string, seed = ''): Promise<TestRelease> {
   return bundleRelease(version, await packedBundle({version, filler}))
 }
 
-const [older, good, newer, beta] = (await Promise.all(
-  ['0.9.0', '1.1.0', '1.2.0', '1.3.0-beta.1'].map((version) => releaseOf(version)),
-)) as [TestRelease, TestRelease, TestRelease, TestRelease]
+const [older, good, newer, beta, canary] = (await Promise.all(
+  ['0.9.0', '1.1.0', '1.2.0', '1.3.0-beta.1', '0.9.0-canary.1'].map((version) =>
+    releaseOf(version),
+  ),
+)) as [TestRelease, TestRelease, TestRelease, TestRelease, TestRelease]
 const [anchor, license] = [await nodeAnchor(), await licenseText()]
 
 type Terms = {
@@ -150,6 +152,23 @@ const lies: readonly [string, Script, ErrorCode][] = [
     'upgrade_source_invalid',
   ],
   ['the statement is on another product', fresh({product: 'other'}), 'upgrade_source_invalid'],
+  // genuine statements of a panel that is fresh, relayed by somebody who has no key: a node that
+  // believed them would be kept back, and would never be stale
+  [
+    'the statement is for the other track, whose newest is older than what runs',
+    fresh({track: 'prerelease', channels: ['rc', 'beta', 'stable']}, older),
+    'upgrade_source_invalid',
+  ],
+  [
+    'the statement is for a node that may not go further',
+    fresh({current: '0.9.0'}, older),
+    'upgrade_source_invalid',
+  ],
+  [
+    'the statement did not look at the channel that the node takes',
+    fresh({channels: ['canary']}, canary),
+    'upgrade_source_invalid',
+  ],
   [
     'the statement is signed by nobody who may',
     fresh({signer: 'license'}),
@@ -435,13 +454,13 @@ for (const [name, given, code] of licences)
 test('tracks are strict both ways, whatever the panel offers and the node allows', async () => {
   const upgrade = {allowed_channels: ['stable', 'beta']}
   const cases = [
-    [beta, await licenseText()],
-    [good, await licenseText({track: 'prerelease'})],
+    [beta, 'stable'],
+    [good, 'prerelease'],
   ] as const
-  for (const [release, file] of cases)
+  for (const [release, track] of cases)
     await against(
       release,
-      {},
+      fresh({track, channels: ['stable', 'beta']}, release),
       async (node) => {
         const found = await look(node, await openSource(node), {isRetry: false})
         assert.equal(
@@ -452,7 +471,7 @@ test('tracks are strict both ways, whatever the panel offers and the node allows
         if (offer)
           await rejectsCode(() => stageOffer(node, offer, plain), 'upgrade_license_invalid')
       },
-      {license: file, upgrade},
+      {license: await licenseText({track}), upgrade},
     )
 })
 

@@ -155,6 +155,7 @@ export function agentRoutes(app: PanelApp, panel: Panel): void {
         product,
         track: license.track,
         channels,
+        current: query.current,
         manifestSha256: entry.digest,
         sequence: entry.sequence,
         log: view.log,

@@ -11,6 +11,8 @@ export type Freshness = {
   readonly product: string
   readonly track: TrackName
   readonly channels: readonly ChannelName[]
+  /** What the asker runs, where it has said so: what is offered follows from it. */
+  readonly current?: string | undefined
   /** Digest of the canonical form of the release manifest that is advertised. */
   readonly manifestSha256: string
   readonly sequence: number
@@ -32,12 +34,13 @@ export function freshPeriod(now: number, lifeSecs: number): {issued: number; exp
 
 /** A freshness statement as JSON text (docs/formats/release-manifest.md). */
 export function freshnessText(freshness: Freshness, signer: Signer): Promise<string> {
-  const {product, track, channels, sequence, log, issued, expires} = freshness
+  const {product, track, channels, current, sequence, log, issued, expires} = freshness
   return signed('freshness', signer, {
     spec: 1,
     product,
     track,
     channels,
+    ...(current === undefined ? {} : {current}),
     manifest_sha256: freshness.manifestSha256,
     sequence,
     log_size: log.size,

@@ -49,10 +49,13 @@ export async function hostilePanel(
 ): Promise<HostilePanel> {
   const counts = new Map<string, number>()
   const reports: string[] = []
-  const body = await manifestBodyOf(release)
   const [bytes = Buffer.alloc(0)] = release.bytes.values()
   const honest: Required<Omit<Script, 'any'>> = {
-    manifest: (request, response) => sendBody(request, response, body),
+    manifest: (request, response) => {
+      const {searchParams} = new URL(request.url ?? '', 'http://localhost')
+      const current = searchParams.get('current') ?? ''
+      void manifestBodyOf(release, {current}).then((body) => sendBody(request, response, body))
+    },
     license: (_request, response) => sendStatus(response, 404),
     log: (_request, response) => sendStatus(response, 404),
     download: (request, response) => {
@@ -91,6 +94,9 @@ export async function hostilePanel(
 /** What a statement on a release says; each can be another one than is true. */
 export type FreshnessTerms = {
   readonly product?: string
+  readonly track?: 'stable' | 'prerelease'
+  readonly channels?: Parameters<typeof freshnessText>[0]['channels']
+  readonly current?: string
   readonly digest?: string
   readonly issued?: number
   readonly expires?: number
@@ -108,8 +114,9 @@ export async function manifestBodyOf(
   const freshness = await freshnessText(
     {
       product: terms.product ?? release.product,
-      track: 'stable',
-      channels: [channelOf(release.version)],
+      track: terms.track ?? 'stable',
+      channels: terms.channels ?? [channelOf(release.version)],
+      current: terms.current ?? '1.0.0',
       manifestSha256: terms.digest ?? digest,
       sequence: 1,
       log: terms.log ?? {size: 2, root: sha256Hex('log of 2')},
