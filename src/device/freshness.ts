@@ -19,6 +19,8 @@ export type Freshness = {
   /** Seconds since the epoch. */
   readonly issued: number
   readonly expires: number
+  /** Ids of the keys that the anchor trusts for this, among those that signed it. */
+  readonly signers: readonly string[]
 }
 
 const read = fieldReader('upgrade_source_invalid')
@@ -35,6 +37,9 @@ const keys = [
   'issued',
   'expires',
 ]
+
+/** A panel's are good for a week; one without an end would hide for ever that nothing new comes. */
+const MAX_LIFE_SECS = 92 * 86_400
 
 /** Clocks of panels and nodes may differ by this much. */
 const SKEW_SECS = 300
@@ -65,7 +70,7 @@ export function checkFreshness(
   const top = read.object(json, 'freshness')
   read.only(top, ['freshness', 'signatures'], 'freshness')
   const body = read.object(top.freshness, 'freshness')
-  checkSigned(body, top.signatures, release, anchor, now)
+  const signers = checkSigned(body, top.signatures, release, anchor, now)
   read.only(body, keys, 'freshness')
   const product = read.text(body.product, 'product', namePattern)
   const channels = read.list(body.channels, 'channels', 16)
@@ -77,6 +82,7 @@ export function checkFreshness(
     },
     issued: read.integer(body.issued, 'issued'),
     expires: read.integer(body.expires, 'expires'),
+    signers,
   }
   if (body.spec !== 1 || product !== release.product || fresh.digest !== digest)
     read.refuse('the freshness statement is about something else')
@@ -86,6 +92,8 @@ export function checkFreshness(
   if (![channelOf(release.version), ...asked.channels].every((it) => channels.includes(it)))
     read.refuse('the freshness statement is for other channels')
   if (fresh.expires <= fresh.issued) read.refuse('the freshness statement ends before it begins')
+  if (fresh.expires - fresh.issued > MAX_LIFE_SECS)
+    read.refuse('the freshness statement would be good for too long to say anything')
   if (fresh.issued > now + SKEW_SECS)
     throw new RelError('upgrade_clock_untrusted', `issued at ${fresh.issued}, now is ${now}`, {
       details: {now, signed: fresh.issued},
@@ -99,10 +107,13 @@ function checkSigned(
   {product, channel}: ReleaseFile['release'],
   anchor: Anchor,
   now: number,
-): void {
+): readonly string[] {
   try {
     const trusted = keysFor(anchor, 'freshness', {product, channel, now})
-    checkSignatures('freshness', canonicalJson(body), parseSignatures(signatures), trusted)
+    const signed = parseSignatures(signatures)
+    checkSignatures('freshness', canonicalJson(body), signed, trusted)
+    const known = freshnessKeys(anchor)
+    return signed.flatMap(({keyid}) => (known.includes(keyid) ? [keyid] : [])).toSorted()
   } catch (error) {
     if (!(error instanceof RelError)) throw error
     throw new RelError('upgrade_source_invalid', `freshness: ${error.message}`, {
@@ -110,6 +121,13 @@ function checkSigned(
       details: {cause_code: error.code},
     })
   }
+}
+
+/** Ids of the keys by which a node would believe a statement. */
+export function freshnessKeys({roles, revoked}: Anchor): readonly string[] {
+  const isRevoked = (id: string) => revoked.some(({keyId}) => keyId === id)
+  const ids = (roles.get('freshness') ?? []).flatMap(({keyIds}) => keyIds)
+  return ids.filter((id) => !isRevoked(id))
 }
 
 /**

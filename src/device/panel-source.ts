@@ -14,13 +14,14 @@ import type {Anchor} from '../trust/anchor.ts'
 import {parseStrictJson} from '../trust/strict-json.ts'
 import {raiseMark, trustedNow} from './clock-mark.ts'
 import type {SourceConfig} from './config.ts'
-import type {Device} from './device.ts'
+import {type Device, recordsOf} from './device.ts'
 import {ask, type DeviceAnswer, statusError} from './device-http.ts'
 import {download} from './download.ts'
 import {
   checkFreshness,
   checkNotRewound,
   type Freshness,
+  freshnessKeys,
   type LogHead,
   staleSince,
 } from './freshness.ts'
@@ -100,7 +101,8 @@ async function findD0(panel: Panel, question: Question): Promise<Answer> {
   const answer = await askPanel(panel, url, isSame ? {'if-none-match': nothing.etag} : {})
   const now = trustedNow(device)
   if (answer.status === 304 && isSame) return answerOf(answer, undefined, before.expires, now)
-  if (answer.status === 404) return answerOf(answer, undefined, before.expires, now)
+  if (answer.status === 404)
+    return answerOf(answer, undefined, before.expires ?? silentSince(device), now)
   if (answer.status !== 200) throw statusError(answer, 'the manifest')
   const {file, fresh} = await verifyAnswer(panel, answer.body, question, now)
   if (fresh !== undefined) await checkLog(panel, before.log, fresh.log)
@@ -113,7 +115,9 @@ async function findD0(panel: Panel, question: Question): Promise<Answer> {
   const isNothing = offer === undefined && etag !== undefined
   const seen: Seen = {
     source: config.url,
-    ...(fresh === undefined ? {} : {log: fresh.log, expires: fresh.expires}),
+    ...(fresh === undefined
+      ? {}
+      : {log: fresh.log, signers: fresh.signers, expires: fresh.expires}),
     ...(isNothing ? {nothing: {etag, question: query.toString()}} : {}),
   }
   keepSeen(device, before, seen)
@@ -134,6 +138,15 @@ async function checkLog(panel: Panel, before: LogHead | undefined, now: LogHead)
     throw new RelError('upgrade_source_rewound', 'the panel does not show the log that it signs')
   if (answer.status !== 200) throw statusError(answer, 'the log')
   checkGrown(answer.body, before, now)
+}
+
+/**
+ * Since when a panel owes a word, where it has never said one: nothing signed goes with a 404, so a
+ * node that was kept back from its first poll on would not notice.
+ */
+function silentSince(device: Device): number | undefined {
+  if (freshnessKeys(anchorOf(device.root).anchor).length === 0) return undefined
+  return recordsOf(device).record.running.verifiedAt
 }
 
 function answerOf(

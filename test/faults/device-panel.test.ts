@@ -4,6 +4,7 @@ import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import type {Device} from '../../src/device/device.ts'
+import {loadRecords} from '../../src/device/layout.ts'
 import {openSource} from '../../src/device/open-source.ts'
 import {runLoop} from '../../src/device/poll.ts'
 import {repair} from '../../src/device/repair.ts'
@@ -180,6 +181,11 @@ const lies: readonly [string, Script, ErrorCode][] = [
     'upgrade_clock_untrusted',
   ],
   [
+    'the statement is good for as good as ever',
+    fresh({expires: testNow + 100 * 86_400}),
+    'upgrade_source_invalid',
+  ],
+  [
     'the statement ends before it begins',
     fresh({issued: testNow, expires: testNow - 1}),
     'upgrade_source_invalid',
@@ -330,6 +336,34 @@ test('the log of a panel only grows', async () => {
     }
     Object.assign(script, withLog(63))
     await rejectsCode(() => find(node), 'upgrade_source_rewound')
+  })
+})
+
+test('a log that a stolen key has made endless is forgotten with the key', async () => {
+  const log = {size: 2 ** 52, root: sha256Hex('endless')}
+  await against(good, fresh({log}), async (node, {script}) => {
+    await find(node)
+    Object.assign(script, withLog(5))
+    await rejectsCode(() => find(node), 'upgrade_source_rewound')
+    writeFileSync(join(node.root, 'trust_anchor.json'), await nodeAnchor(undefined, true, 'next'))
+    const before = snapshot(node)
+    await rejectsCode(() => find(node), 'upgrade_source_invalid')
+    assert.is(snapshot(node), before)
+    Object.assign(script, fresh({signer: 'next', log: {size: 5, root: sha256Hex('five')}}))
+    assert.is((await find(node)).offer?.version, '1.1.0')
+    // and from here on it only grows again
+    Object.assign(script, fresh({signer: 'next', log: {size: 4, root: sha256Hex('four')}}))
+    await rejectsCode(() => find(node), 'upgrade_source_rewound')
+  })
+})
+
+test('a panel that has never said anything signed is stale, and says so', async () => {
+  const script: Script = {manifest: (_request, response) => sendStatus(response, 404)}
+  await against(good, script, async (node) => {
+    const since = loadRecords(node.root).record.running.verifiedAt
+    assert.is((await find(atTime(node, testNow + 1))).staleSince, since)
+    writeFileSync(join(node.root, 'trust_anchor.json'), await nodeAnchor(undefined, false))
+    assert.is((await find(node)).staleSince, undefined)
   })
 })
 

@@ -100,8 +100,9 @@ export async function bundleRelease(
 export async function nodeAnchor(
   panel?: Pick<TestPanel, 'panel'>,
   isFresh = true,
+  online = 'online',
 ): Promise<Buffer> {
-  const online = (key: 'license' | 'freshness'): AnchorKey[] =>
+  const panelKeys = (key: 'license' | 'freshness'): AnchorKey[] =>
     panel === undefined ? [] : [{publicKey: panel.panel.keys[key].publicKey, name: `panel ${key}`}]
   const grant = (role: Parameters<typeof planFirst>[0][number]['role'], keys: AnchorKey[]) => ({
     role,
@@ -112,8 +113,8 @@ export async function nodeAnchor(
     grant('root', [testKey('root')]),
     grant('manifest', [testKey('manifest'), testKey('archive')]),
     grant('artifact', [testKey('artifact')]),
-    grant('license', [testKey('license'), ...online('license')]),
-    ...(isFresh ? [grant('freshness', [testKey('online'), ...online('freshness')])] : []),
+    grant('license', [testKey('license'), ...panelKeys('license')]),
+    ...(isFresh ? [grant('freshness', [testKey(online), ...panelKeys('freshness')])] : []),
   ]
   return signedAnchor(planFirst(roles, FAR), 'root')
 }
