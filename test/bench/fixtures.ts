@@ -49,6 +49,7 @@ const makers = {
   packages,
   program,
   origin,
+  fleet,
 }
 
 export class Fixtures {
@@ -207,9 +208,19 @@ function origin(folder: string): Promise<void> {
   return started('origin.ts', 'origin.url', folder)
 }
 
+/** A panel with bundles of 1 GiB and a tenth of it, in a process of its own, which ends with this one. */
+function fleet(folder: string, {bigBytes, mediumFiles}: Sizes): Promise<void> {
+  return started('device-fleet.ts', 'fleet.ready', folder, [`${bigBytes}`, `${mediumFiles}`])
+}
+
 /** Starts a program and waits for the file that says that it is ready. */
-async function started(program: string, ready: string, folder: string): Promise<void> {
-  const child = fork(join(import.meta.dirname, 'programs', program), {cwd: folder})
+async function started(
+  program: string,
+  ready: string,
+  folder: string,
+  words: readonly string[] = [],
+): Promise<void> {
+  const child = fork(join(import.meta.dirname, 'programs', program), words, {cwd: folder})
   child.unref()
   child.channel?.unref()
   while (!existsSync(join(folder, ready))) {

@@ -2,6 +2,7 @@ import {statSync} from 'node:fs'
 import {join} from 'node:path'
 import {bumpRows} from './bump-rows.ts'
 import {deltaRows} from './delta-rows.ts'
+import {deviceRows} from './device-rows.ts'
 import type {Fixture} from './fixtures.ts'
 import {type Cost, measure, type Pairs, type Subject, shell} from './measure.ts'
 import {panelRows} from './panel-rows.ts'
@@ -17,6 +18,7 @@ export type Group =
   | 'boot'
   | 'bump'
   | 'delta'
+  | 'device'
   | 'panel'
 
 /** One goal, and how it is measured. */
@@ -494,7 +496,7 @@ function bootRows(): Row[] {
   ]
 }
 
-/** Every goal that belongs to signing, verifying, booting, bumping and the panel, in the order in which they are measured. */
+/** Every goal that belongs to signing, verifying, booting, bumping, nodes and the panel, in the order in which they are measured. */
 export function allRows(): Row[] {
   return [
     ...startRows(),
@@ -504,6 +506,7 @@ export function allRows(): Row[] {
     ...packRows(),
     ...unpackRows(),
     ...deltaRows(),
+    ...deviceRows(),
     ...peerRows(),
     ...ed25519Rows(),
     ...bootRows(),

@@ -12,7 +12,7 @@ import {allRows, inUnit, type Measured, type Row} from './rows.ts'
 /**
  * Measures every goal of docs/benchmarks.md against the stock tools, in pairs of one run.
  *
- *     npm run bench [-- --only start,sign,verify,pack,unpack,peers,ed25519,boot,bump,delta,panel] [--quick] [--write]
+ *     npm run bench [-- --only start,sign,verify,pack,unpack,peers,ed25519,boot,bump,delta,device,panel] [--quick] [--write]
  *
  * --quick takes small data: it tries the bench, its figures mean nothing. --write keeps the table;
  * with --only, the other rows stay as they are.
