@@ -6,6 +6,7 @@ import {checkArtifactFile, verifyRelease} from '../release/verify-release.ts'
 import {RelError} from '../system/error.ts'
 import {fileError, readFileLimited} from '../system/files.ts'
 import type {AnchorFile} from '../trust/anchor.ts'
+import {trustedNow} from './clock-mark.ts'
 import type {DeviceConfig} from './config.ts'
 import {type Device, tell} from './device.ts'
 import {unfinishedPath, writing} from './layout.ts'
@@ -85,8 +86,8 @@ async function place(
   pathOf: (artifact: ReleaseArtifact) => string,
   check: Check,
 ): Promise<Slot> {
-  const {root, config, world} = device
-  const now = world.now()
+  const {root, config} = device
+  const now = trustedNow(device)
   let partial: string | undefined
   try {
     const {signed, artifact} = await choose(bytes, config, anchorOf(root), now)

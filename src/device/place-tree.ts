@@ -2,6 +2,7 @@ import {join} from 'node:path'
 import type {VerifiedManifest, VerifyPolicy} from '../bundle/verify-policy.ts'
 import {RelError} from '../system/error.ts'
 import {statIfThere} from '../system/files.ts'
+import {trustedNow} from './clock-mark.ts'
 import {type Device, tell} from './device.ts'
 import {removeTree} from './durable-fs.ts'
 import {paths, unfinishedPath, versionPath, writing} from './layout.ts'
@@ -48,7 +49,7 @@ export async function placeWith(
     return partial
   })
   try {
-    const policy = policyOf(root, device.config, world.now())
+    const policy = policyOf(root, device.config, trustedNow(device))
     const verified = await fill(policy, writer)
     writing(() => writer.finish())
     const slot = slotOf(verified, policy.now)

@@ -1,6 +1,6 @@
 import {isDeltaName} from '../bundle/delta/delta-name.ts'
 import {RelError} from '../system/error.ts'
-import {checkClock} from './clock-mark.ts'
+import {checkClock, trustedNow} from './clock-mark.ts'
 import {advance, type Device, recordsOf, tell} from './device.ts'
 import type {GrantFile} from './grant.ts'
 import {checkGrantFor, useGrant} from './grant-memory.ts'
@@ -52,8 +52,8 @@ export async function checkSource(
   if (options.isUnattended) checkUnattended(device.config.policy, 'stage')
   checkNotDegraded(records.record.state, options.isUnattended)
   try {
-    const {root, config, world} = device
-    const [now, check] = [world.now(), newGates(device, records, options)]
+    const {root, config} = device
+    const [now, check] = [trustedNow(device), newGates(device, records, options)]
     if (config.profile.kind === 'binary') {
       const {checkFolder} = await import('./place-binary.ts')
       const verified = await checkFolder(config, anchorOf(root), source, now, check)

@@ -3,11 +3,17 @@ import {chmodSync, chownSync, copyFileSync, mkdirSync, statSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
+import {raiseMark} from '../../src/device/clock-mark.ts'
 import {readConfig, whileLocked} from '../../src/device/device.ts'
 import {makeRoot} from '../../src/device/init.ts'
-import {makeNode, makeSources} from '../support/device/node.ts'
+import {loadRecords} from '../../src/device/layout.ts'
+import {checkSource, stage} from '../../src/device/stage.ts'
+import {testNow} from '../support/anchors.ts'
+import {bundleOf, makeNode, makeSources, plain} from '../support/device/node.ts'
+import {makeProgramNode, programSources, writeRelease} from '../support/device/program-node.ts'
 import {needsThat} from '../support/needs.ts'
 import {rejectsCode, throwsCode} from '../support/rejects.ts'
+import {writeTree} from '../support/signed-tree.ts'
 import {temporaryFolder} from '../support/tmp.ts'
 
 // Each test is an attack that went through once: what somebody does to whom `rel device` obeys.
@@ -121,6 +127,25 @@ test('the lock of a node is for its owner alone, and closing it twice gives noth
     const other = spawnSync(process.execPath, ['-e', writer, join(root, '.rel/lock')])
     assert.is(`${other.stdout}`, 'busy')
   })
+})
+
+test('a clock that is set back within its day opens no bundle and no release that had expired', async () => {
+  const [expires, timestamp] = [testNow - 3600, testNow - 86_400]
+  const bundle = join(temporaryFolder(), 'expired')
+  writeTree(bundle, await bundleOf('1.1.0', {expires}, timestamp))
+  const programs = await programSources('1.0.0')
+  const release = join(temporaryFolder(), 'release')
+  await writeRelease(release, '1.1.0', {expires, timestamp})
+  for (const [device, source, code] of [
+    [await makeNode(sources), bundle, 'manifest_expired'],
+    [await makeProgramNode(programs), release, 'release_expired'],
+  ] as const) {
+    raiseMark(device, testNow) // something newer that was signed was seen
+    const back = {...device, world: {...device.world, now: () => testNow - 7200}}
+    await rejectsCode(() => checkSource(back, source, plain), code)
+    await rejectsCode(() => stage(back, source, plain), code)
+    assert.is(loadRecords(device.root).record.state, 'committed')
+  }
 })
 
 test.run()

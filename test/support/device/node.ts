@@ -17,7 +17,11 @@ export const configJson = {
 }
 
 /** Two small files, one of them in a folder: every kind of operation, and few of each. */
-export function bundleOf(version: string): Promise<SignedTree> {
+export function bundleOf(
+  version: string,
+  change: {readonly expires?: number} = {},
+  timestamp?: number,
+): Promise<SignedTree> {
   const files = {
     'bin/app': {content: `app ${version}\n`, mode: '0755' as const},
     'data.txt': `data ${version}\n`,
@@ -26,6 +30,8 @@ export function bundleOf(version: string): Promise<SignedTree> {
     ...manifest,
     bundleName: `app-v${version}`,
     version,
+    timestamp: timestamp ?? manifest.timestamp,
+    ...(manifest.rel === undefined ? {} : {rel: {...manifest.rel, ...change}}),
   }))
 }
 
