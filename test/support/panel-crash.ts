@@ -368,6 +368,8 @@ async function checkNoLeftovers(
   for await (const sha256 of panel.blobs.list()) assert.ok(live.has(sha256), name)
   const nothing = {blobs: 0, bytes: 0, uploads: 0, orphans: 0}
   assert.equal(await collectGarbage(panel, {graceSecs: 0, now: later()}), nothing, name)
+  const half = readdirSync(dirname(data)).filter((each) => each.endsWith('.rel-tmp'))
+  assert.equal(half, [], `${name}: half a backup`)
   if (store !== undefined) return
   assert.equal(readdirSync(join(data, 'blobs', 'tmp')), [], name)
   assert.equal(readdirSync(join(data, 'uploads')), [], name)

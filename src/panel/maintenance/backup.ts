@@ -1,24 +1,18 @@
 import {createHash} from 'node:crypto'
 import {constants, createReadStream} from 'node:fs'
-import {chmod, copyFile, link, mkdir, open, readdir, rename, rm, stat} from 'node:fs/promises'
-import {dirname, join, resolve} from 'node:path'
+import {chmod, copyFile, link, mkdir, open, stat} from 'node:fs/promises'
+import {dirname, join} from 'node:path'
 import {fieldReader} from '../../release/fields.ts'
 import {digestPattern} from '../../system/digest.ts'
 import {RelError} from '../../system/error.ts'
-import {
-  fileError,
-  fsyncFolder,
-  readFileLimited,
-  statIfThere,
-  temporaryName,
-  writeFileAtomic,
-} from '../../system/files.ts'
+import {fileError, readFileLimited, statIfThere, writeFileAtomic} from '../../system/files.ts'
 import {canonicalJson} from '../../trust/canonical-json.ts'
 import {parseStrictJson} from '../../trust/strict-json.ts'
 import type {BlobStore} from '../blobs/blobs.ts'
 import {openFileBlobs} from '../blobs/files.ts'
 import {openSqliteStore} from '../store/sqlite.ts'
 import type {PanelStore} from '../store/store.ts'
+import {inNewFolder} from './new-folder.ts'
 import {allReleases} from './verify.ts'
 
 /** The list of a backup: some 160 bytes an entry. */
@@ -139,35 +133,6 @@ export async function restorePanel(from: string, target: string): Promise<Backup
     await store.close()
     return report
   })
-}
-
-/** Builds a folder under another name beside it, and gives it its own when all is on the disk. */
-async function inNewFolder<Result>(
-  target: string,
-  fill: (folder: string) => Promise<Result>,
-): Promise<Result> {
-  const path = resolve(target)
-  const folder = temporaryName(path)
-  try {
-    if (statIfThere(path) !== undefined) throw new RelError('file_exists', `${path} exists already`)
-    await mkdir(folder, {mode: 0o700})
-    const result = await fill(folder)
-    await syncFolders(folder)
-    await rename(folder, path) // refused when a folder with something in it came meanwhile
-    fsyncFolder(dirname(path))
-    return result
-  } catch (error) {
-    throw fileError(error, path, 'write')
-  } finally {
-    await rm(folder, {recursive: true, force: true})
-  }
-}
-
-async function syncFolders(folder: string): Promise<void> {
-  for (const entry of await readdir(folder, {withFileTypes: true, recursive: true})) {
-    if (entry.isDirectory()) fsyncFolder(join(entry.parentPath, entry.name))
-  }
-  fsyncFolder(folder)
 }
 
 async function copyDurably(source: string, target: string): Promise<void> {

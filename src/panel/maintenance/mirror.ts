@@ -1,19 +1,12 @@
-import {mkdir, rename, rm} from 'node:fs/promises'
-import {join, resolve} from 'node:path'
+import {rm} from 'node:fs/promises'
+import {join} from 'node:path'
 import {fieldReader, namePattern} from '../../release/fields.ts'
 import type {ReleaseFile} from '../../release/release.ts'
 import {checkRelease, parseRelease} from '../../release/release-manifest.ts'
 import {compareVersions} from '../../release/version.ts'
 import {digestPattern} from '../../system/digest.ts'
 import {RelError} from '../../system/error.ts'
-import {
-  fileError,
-  fsyncFolder,
-  readFileLimited,
-  statIfThere,
-  temporaryName,
-  writeFileAtomic,
-} from '../../system/files.ts'
+import {fileError, readFileLimited, writeFileAtomic} from '../../system/files.ts'
 import type {JsonObject, JsonValue} from '../../system/json.ts'
 import {parseAnchor} from '../../trust/anchor-parse.ts'
 import {canonicalJson} from '../../trust/canonical-json.ts'
@@ -24,6 +17,7 @@ import type {BlobStore} from '../blobs/blobs.ts'
 import {openFileBlobs, piecesOf} from '../blobs/files.ts'
 import {MerkleTree} from '../store/merkle.ts'
 import type {Actor, PanelStore, Product, Recall} from '../store/store.ts'
+import {inNewFolder} from './new-folder.ts'
 import {allReleases, leafTexts} from './verify.ts'
 
 /** Manifests of a thousand releases of a hundred artifacts each. */
@@ -88,11 +82,7 @@ export async function exportMirror(
   {store, blobs}: Stores,
   {target, products, signer, now}: ExportOptions,
 ): Promise<MirrorReport> {
-  const path = resolve(target)
-  const folder = temporaryName(path)
-  try {
-    if (statIfThere(path) !== undefined) throw new RelError('file_exists', `${path} exists already`)
-    await mkdir(folder, {mode: 0o700})
+  return inNewFolder(target, async (folder) => {
     const copy = await openFileBlobs({folder})
     const report = {products: 0, releases: 0, blobs: 0, bytes: 0}
     const list: JsonObject[] = []
@@ -114,14 +104,8 @@ export async function exportMirror(
     const signatures = await addSignature('mirror', canonical, [], signer)
     const text = `{"mirror":${canonical},"signatures":${canonicalJson(signatures.map((each) => ({...each})))}}\n`
     writeFileAtomic(join(folder, 'mirror.json'), text)
-    await rename(folder, path)
-    fsyncFolder(join(path, '..'))
     return report
-  } catch (error) {
-    throw fileError(error, path, 'write')
-  } finally {
-    await rm(folder, {recursive: true, force: true})
-  }
+  })
 }
 
 async function chosen(

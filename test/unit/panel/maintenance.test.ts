@@ -1,7 +1,9 @@
+import {spawnSync} from 'node:child_process'
 import {randomBytes} from 'node:crypto'
 import {
   chmodSync,
   cpSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -55,7 +57,11 @@ const anchor = testAnchor(
 )
 
 /** Publishes a signed release with its bytes. */
-async function publish({store, blobs}: TestPanel, version: string): Promise<readonly string[]> {
+async function publish(
+  {store, blobs}: TestPanel,
+  version: string,
+  sigstore?: string,
+): Promise<readonly string[]> {
   const file = await testRelease({version})
   const {product, channel, artifacts} = file.release
   await store.addProduct(product, by)
@@ -68,6 +74,7 @@ async function publish({store, blobs}: TestPanel, version: string): Promise<read
   const {digest} = file
   const envelope = releaseText(file)
   await store.addDraft({product, version, channel, digest, envelope, artifacts}, by)
+  if (sigstore !== undefined) await store.setSigstore(product, version, {sigstore, digest}, by)
   await store.publish(product, version, {digest, matrixVersion: 1}, by)
   return artifacts.map(({sha256}) => sha256)
 }
@@ -247,6 +254,35 @@ for (const isLinked of [false, true]) {
   })
 }
 
+test('what a backup that was killed has left is no backup, and the next one removes it', async () => {
+  const tested = await panel()
+  await publish(tested, '1.0.0')
+  const parent = temporaryFolder()
+  const target = join(parent, 'backup')
+  const options = {target, now: testNow, files: {}}
+  const dead = spawnSync('true').pid
+  const names = {
+    half: `.backup.${dead}.${'0'.repeat(16)}.rel-tmp`,
+    living: `.backup.${process.ppid}.${'1'.repeat(16)}.rel-tmp`,
+    shared: `.backup.${dead}.${'2'.repeat(16)}.rel-tmp`,
+    other: `.backup2.${dead}.${'3'.repeat(16)}.rel-tmp`,
+  }
+  for (const name of Object.values(names)) {
+    mkdirSync(join(parent, name), {mode: 0o700})
+    writeFileSync(join(parent, name, 'panel.db'), 'half')
+  }
+  chmodSync(join(parent, names.shared), 0o755)
+  await rejectsCode(() => verifyBackup(join(parent, names.half)), 'file_missing')
+  await rejectsCode(
+    () => restorePanel(join(parent, names.half), join(parent, 'restored')),
+    'file_missing',
+  )
+  await backUpPanel(tested, options)
+  await verifyBackup(target)
+  const left = readdirSync(parent).filter((name) => name.endsWith('.rel-tmp'))
+  assert.equal(left.toSorted(), [names.living, names.other, names.shared].toSorted())
+})
+
 test('a damaged backup is not restored', async () => {
   const tested = await panel()
   const [sha256 = ''] = await publish(tested, '1.4.2')
@@ -294,13 +330,16 @@ async function exported(tested: TestPanel, now = testNow): Promise<string> {
 
 test('a mirror has the same releases and the same log', async () => {
   const source = await panel()
-  for (const version of ['1.4.2', '1.4.3', '1.5.0-beta.1']) await publish(source, version)
+  for (const version of ['1.4.2', '1.4.3']) await publish(source, version)
+  await publish(source, '1.5.0-beta.1', 'a Sigstore bundle')
   await source.store.recall('edge-agent', '1.4.3', {reason: 'bricks', replacement: '1.4.4'}, by)
   await source.store.setProduct('edge-agent', {floor: '1.4.2'}, by)
   const from = await exported(source)
   const mirror = await panel()
   const report = await importMirror(mirror, {from, trusted, by})
   assert.equal([report.products, report.releases, report.blobs], [1, 3, 4])
+  const vouched = await mirror.store.release('edge-agent', '1.5.0-beta.1')
+  assert.is(vouched?.sigstore, 'a Sigstore bundle')
   assert.equal(
     await mirror.store.log('edge-agent', 0, 9),
     await source.store.log('edge-agent', 0, 9),
