@@ -138,14 +138,24 @@ export function statusError({status, headers, body}: DeviceAnswer, what: string)
   return new RelError('upgrade_source_invalid', message, {details})
 }
 
-/** The body of a refused download, as much of it as a problem document may have. */
-export async function problemOf(answer: OpenAnswer, url: URL): Promise<DeviceAnswer> {
+/**
+ * The body of a refused download, as much of it as a problem document may have and as comes within
+ * `maxMs`: a download may be slow, what refuses it has no reason to be.
+ */
+export async function problemOf(
+  answer: OpenAnswer,
+  url: URL,
+  maxMs: number,
+): Promise<DeviceAnswer> {
   const {status, headers} = answer
+  const timer = setTimeout(() => answer.drop(), maxMs)
   try {
     return {status, headers, body: await readWhole(answer, url, MAX_PROBLEM_BYTES)}
   } catch {
     answer.drop()
     return {status, headers, body: Buffer.alloc(0)}
+  } finally {
+    clearTimeout(timer)
   }
 }
 

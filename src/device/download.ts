@@ -97,7 +97,7 @@ export async function download(
   const name = wanted.sha256 ?? wanted.name ?? ''
   if (!/^[0-9a-f]{64}$/.test(name))
     throw new RelError('internal_error', 'a download without a name')
-  removeOld(folder)
+  removeOld(folder, wanted)
   const run = new Download(join(folder, name), wanted, limits, onProgress)
   const there = await run.finished()
   if (there !== undefined) return there
@@ -117,10 +117,16 @@ export function dropDownload(root: string, path: string): void {
   for (const file of [path, `${path}.part`, `${path}.part.json`]) rmSync(file, {force: true})
 }
 
-function removeOld(folder: string): void {
+/**
+ * Removes what nobody went on with. Where no size is signed, also every other download: whoever names
+ * a new version at each poll could fill the disk with beginnings.
+ */
+function removeOld(folder: string, {sha256, name = ''}: Wanted): void {
   const now = Date.now() / 1000
   for (const entry of readdirSync(folder)) {
     const path = join(folder, entry)
+    if (sha256 === undefined && !entry.startsWith(name))
+      rmSync(path, {force: true, recursive: true})
     const changed = (lstatSync(path, {throwIfNoEntry: false})?.mtimeMs ?? 0) / 1000
     if (now - changed > FORGOTTEN_SECS) rmSync(path, {force: true, recursive: true})
   }
@@ -231,7 +237,7 @@ class Download {
     const opened = await openAnswer({url, authorization, headers}, timeouts)
     const {answer} = opened
     const next = continuation(answer.status, answer.headers, this.#part, size)
-    if (next.act === 'refuse') throw this.#refused(await problemOf(answer, opened.url))
+    if (next.act === 'refuse') throw this.#refused(await problemOf(answer, opened.url, headersMs))
     if (next.act === 'drop') {
       answer.drop()
       this.#restart(undefined)

@@ -389,4 +389,36 @@ test('a download that is stopped in its middle is left to be continued', async (
   )
 })
 
+test('what refuses a download is not waited for as long as a download', async () => {
+  const problem = Buffer.from(JSON.stringify({code: 'license_frozen', detail: 'x'.repeat(200)}))
+  const drop = (response: ServerResponse, at: number): void => {
+    if (response.destroyed) return
+    if (at === problem.length) return void response.end()
+    response.write(problem.subarray(at, at + 1))
+    setTimeout(() => drop(response, at + 1), 20)
+  }
+  const slowly: Answer = (_request, response) => {
+    response.writeHead(403, {'content-length': problem.length})
+    drop(response, 0)
+  }
+  await served(slowly, async (server) => {
+    const limits = {...quick, headersMs: 300}
+    const refusal = await fetchIt(newRoot(), server, {}, limits).catch((error: unknown) => error)
+    // whoever waits 5 s for all of it reads that the licence is frozen
+    assert.is((refusal as RelError).code, 'upgrade_license_invalid')
+  })
+})
+
+test('a source that signs no sizes leaves one beginning on the disk, whatever it calls it', async () => {
+  const cut: Answer = (_request, response) => cutAfter(response, bytes, 50_000)
+  await served(cut, async (server) => {
+    const root = newRoot()
+    for (const version of ['9.0.0', '9.0.1', '9.0.2']) {
+      const wanted = {url: `${server.url}/${version}`, name: sha256Hex(version)}
+      await rejectsCode(() => download(root, wanted, undefined, quick), 'upgrade_download_failed')
+    }
+    assert.equal(leftOf(root), [`${sha256Hex('9.0.2')}.part`])
+  })
+})
+
 test.run()
