@@ -130,9 +130,13 @@ export function checkUnchanged(root: string, directories: readonly DirectoryMark
 }
 
 function readAgain(path: string): {stat: Stats; names: string[]} | undefined {
-  const stat = lstatSync(path, {throwIfNoEntry: false})
-  if (!stat?.isDirectory()) return undefined
-  return {stat, names: readdirSync(path)}
+  try {
+    const stat = lstatSync(path, {throwIfNoEntry: false})
+    if (!stat?.isDirectory()) return undefined
+    return {stat, names: readdirSync(path)}
+  } catch (error) {
+    throw fileError(error, path, 'read')
+  }
 }
 
 function digestOf(names: readonly string[]): string {

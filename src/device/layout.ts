@@ -1,4 +1,4 @@
-import {lstatSync, readdirSync, readlinkSync} from 'node:fs'
+import {type Dirent, lstatSync, readdirSync, readlinkSync} from 'node:fs'
 import {join} from 'node:path'
 import {RelError} from '../system/error.ts'
 import {fileError, readFileLimited, statIfThere} from '../system/files.ts'
@@ -226,7 +226,7 @@ export function writing<T>(work: () => T): T {
     return work()
   } catch (error) {
     const failure = fileError(error, 'the folder of the node', 'write')
-    const {code} = error as {code?: string}
+    const {code} = ((error instanceof RelError ? error.cause : error) ?? {}) as {code?: string}
     if (failure.code === 'disk_full')
       throw new RelError('upgrade_disk_full', failure.message, {cause: error})
     if (code !== 'EIO' && code !== 'EROFS') throw failure
@@ -277,9 +277,9 @@ export type Versions = {
   readonly foreign: readonly string[]
 }
 
-/** Names only; nothing is followed. */
+/** Names only; nothing is followed. Refuses with file_missing, file_unreadable. */
 export function listVersions(root: string): Versions {
-  const entries = readdirSync(join(root, paths.versions), {withFileTypes: true})
+  const entries = entriesOf(join(root, paths.versions))
   const versions: string[] = []
   const unfinished: string[] = []
   const foreign: string[] = []
@@ -291,4 +291,12 @@ export function listVersions(root: string): Versions {
     else foreign.push(entry.name)
   }
   return {versions: versions.sort(), unfinished: unfinished.sort(), foreign: foreign.sort()}
+}
+
+function entriesOf(folder: string): readonly Dirent[] {
+  try {
+    return readdirSync(folder, {withFileTypes: true})
+  } catch (error) {
+    throw fileError(error, folder, 'read')
+  }
 }

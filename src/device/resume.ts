@@ -127,12 +127,19 @@ async function giveUp(device: Device, records: Records, reason: string): Promise
 /** What the program before may make up for, kept beside the one that runs; a revocation it may not. */
 const wayBackCodes: readonly ErrorCode[] = ['upgrade_checksum_mismatch', 'upgrade_layout_invalid']
 
-/** That a version can be run again. Refuses with upgrade_rollback_failed. */
+/** What a process may run out of: no word on a version. */
+const shortages = ['EMFILE', 'ENFILE', 'ENOMEM']
+
+function isShortage({cause}: RelError): boolean {
+  return shortages.includes((cause as {code?: string} | undefined)?.code ?? '')
+}
+
+/** That a version can be run again. Refuses with upgrade_rollback_failed, file_unreadable. */
 export async function checkTarget(device: Device, target: Slot): Promise<void> {
   try {
     await verifyInstalled(device.root, device.config, target)
   } catch (error) {
-    if (!(error instanceof RelError)) throw error
+    if (!(error instanceof RelError) || isShortage(error)) throw error
     if (wayBackCodes.includes(error.code) && hasWayBack(device, target)) return
     const details = {version: target.version, cause_code: error.code}
     tell(device, 'upgrade_rollback_failed', details, 'critical')

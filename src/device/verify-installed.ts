@@ -26,7 +26,7 @@ export type Signed = {
   readonly contentSha256: string
 }
 
-/** The trust anchor of the node. Refuses with upgrade_signature_invalid. */
+/** The trust anchor of the node. Refuses with upgrade_signature_invalid, file_unreadable. */
 export function anchorOf(root: string): AnchorFile {
   const path = join(root, paths.anchor)
   if (statIfThere(path)?.isFile() !== true)
@@ -61,12 +61,12 @@ export function policyWith(
   }
 }
 
-/** A damaged anchor trusts nobody. */
+/** A damaged anchor trusts nobody; of one that cannot be read just now nothing is known. */
 function anchored<T>(load: () => T): T {
   try {
     return load()
   } catch (error) {
-    if (!(error instanceof RelError)) throw error
+    if (!(error instanceof RelError) || error.code === 'file_unreadable') throw error
     throw asUpgrade(error, 'upgrade_signature_invalid')
   }
 }

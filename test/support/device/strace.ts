@@ -1,0 +1,82 @@
+import {spawnSync} from 'node:child_process'
+import {readFileSync} from 'node:fs'
+import {join} from 'node:path'
+import {type Ran, run} from '../rel.ts'
+import {temporaryFolder} from '../tmp.ts'
+
+/** What changes a disk or makes it durable, and every file that is opened on the way. */
+export const calls = [
+  'openat',
+  'write',
+  'pwrite64',
+  'fsync',
+  'rename',
+  'symlink',
+  'unlink',
+  'mkdir',
+  'rmdir',
+  'fchmod',
+  'ftruncate',
+] as const
+
+export type SystemCall = {
+  readonly name: string
+  /** Which one of its name in the process, from 1: what `when` counts. */
+  readonly at: number
+  /** The line of strace. */
+  readonly line: string
+}
+
+export type Injection = {
+  readonly call: Pick<SystemCall, 'name' | 'at'>
+  /** `signal=KILL`, `error=EIO`. */
+  readonly fault: string
+}
+
+/** Undefined where a process may be traced here; else why it may not. */
+export function whyNotTraced(): string | undefined {
+  const {error, status, stderr} = spawnSync('strace', ['-f', '-e', 'trace=none', 'true'], {
+    encoding: 'utf8',
+  })
+  if (error !== undefined) return error.message
+  return status === 0 ? undefined : `ptrace is not allowed: ${stderr}`
+}
+
+/** Runs a program under strace, with at most one fault; the calls of its first process that touch a folder. */
+export async function traced(
+  command: readonly string[],
+  folder: string,
+  injection?: Injection,
+): Promise<Ran & {readonly calls: readonly SystemCall[]}> {
+  const log = join(temporaryFolder(), 'strace.log')
+  const ran = await run(
+    // ends what strace has started as well, should a fault make it wait for ever
+    'timeout',
+    ['--signal=KILL', '60', 'strace', '-f', '-y', '-o', log, '-e', `trace=${calls.join()}`].concat(
+      injection === undefined ? [] : ['-e', wordsOf(injection)],
+      command,
+    ),
+    {patienceSecs: 120},
+  )
+  return {...ran, calls: callsOf(readFileSync(log, 'utf8'), folder)}
+}
+
+function wordsOf({call, fault}: Injection): string {
+  return `inject=${call.name}:${fault}:when=${call.at}`
+}
+
+function callsOf(log: string, folder: string): SystemCall[] {
+  const counts = new Map<string, number>()
+  const found: SystemCall[] = []
+  let first: string | undefined
+  for (const line of log.split('\n')) {
+    const [, pid, name] = /^(\d+) +(\w+)\(/.exec(line) ?? []
+    if (pid === undefined || name === undefined) continue
+    first ??= pid
+    if (pid !== first) continue
+    const at = (counts.get(name) ?? 0) + 1
+    counts.set(name, at)
+    if (line.includes(folder)) found.push({name, at, line})
+  }
+  return found
+}
