@@ -15,6 +15,14 @@ export type HealthConfig =
       /** Top-level key of the answer that must equal the new version. */
       readonly versionKey?: string
     }
+  | {
+      readonly kind: 'process'
+      /** A unit of systemd, with its suffix. */
+      readonly unit: string
+    }
+
+/** How long a service must stay as it is, for health.process. */
+export const SETTLE_SECS = 5
 
 /** Where new versions come from; bundles given by hand when there is none. */
 export type SourceConfig =
@@ -154,7 +162,7 @@ export function parseConfig(bytes: Uint8Array): DeviceConfig {
     policy: known,
     bootHealthWindowSecs: numberOf(window, 'upgrade.boot_health_window_secs', 3600),
     maxBootAttempts: numberOf(attempts, 'upgrade.max_boot_attempts', 100),
-    health: healthOf(top.health),
+    health: healthOf(top.health, numberOf(window, 'upgrade.boot_health_window_secs', 3600)),
     ...restart,
     ...stopped,
   }
@@ -214,15 +222,15 @@ function addressOf(json: JsonValue | undefined, name: string): string {
   return url.href.replace(/\/+$/, '')
 }
 
-function healthOf(json: JsonValue | undefined): HealthConfig {
-  const health = objectOf(json, 'health', ['command', 'url', 'version_key'])
-  const {command, url, version_key: versionKey} = health
-  if ((command === undefined) === (url === undefined))
-    throw invalid('health wants either command or url')
-  if (command !== undefined) {
-    if (versionKey !== undefined) throw invalid('health.version_key is for a url')
-    return {kind: 'command', command: wordsOf(command, 'health.command')}
-  }
+function healthOf(json: JsonValue | undefined, windowSecs: number): HealthConfig {
+  const health = objectOf(json, 'health', ['command', 'url', 'version_key', 'process'])
+  const {command, url, version_key: versionKey, process} = health
+  if ([command, url, process].filter((it) => it !== undefined).length !== 1)
+    throw invalid('health wants one of command, url and process')
+  if (url === undefined && versionKey !== undefined)
+    throw invalid('health.version_key is for a url')
+  if (command !== undefined) return {kind: 'command', command: wordsOf(command, 'health.command')}
+  if (process !== undefined) return processOf(process, windowSecs)
   const address = textOf(url, 'health.url')
   if (!isLoopback(address)) throw invalid('health.url is not http:// on this machine')
   return {
@@ -230,6 +238,18 @@ function healthOf(json: JsonValue | undefined): HealthConfig {
     url: address,
     ...(versionKey === undefined ? {} : {versionKey: textOf(versionKey, 'health.version_key')}),
   }
+}
+
+/** Of systemd.unit(5), without the escapes; no option of systemctl, and no pattern. */
+const SERVICE = /^[A-Za-z0-9:_@][A-Za-z0-9:_.@-]{0,240}$/
+
+function processOf(json: JsonValue, windowSecs: number): HealthConfig {
+  const name = textOf(json, 'health.process')
+  if (!SERVICE.test(name)) throw invalid('health.process is no name of a service')
+  // it starts, and then it must stay so
+  if (windowSecs < 2 * SETTLE_SECS)
+    throw invalid(`health.process wants a boot_health_window_secs of ${2 * SETTLE_SECS} or more`)
+  return {kind: 'process', unit: name.endsWith('.service') ? name : `${name}.service`}
 }
 
 /** Somebody else's health says nothing of this node. */

@@ -90,7 +90,9 @@ export function realWorld(root: string, config: DeviceConfig, onEvent: World['on
     health: async (version) => {
       const {awaitHealth} = await import('./health.ts')
       const {isTakenBack} = await import('./guard.ts')
-      return awaitHealth(health, version, secs, () => isTakenBack(root))
+      const digest = loadRecords(root).record.candidate?.digest ?? ''
+      const question = health.kind === 'process' ? {...health, root, profile, digest} : health
+      return awaitHealth(question, version, secs, () => isTakenBack(root))
     },
     isStopped: async () => {
       if (stopped === undefined) return false

@@ -64,7 +64,8 @@ export function endTrial({root, world}: Device): boolean {
 
 /** Removes what the guard was told and what it left: durable once this returns. */
 export function forgetTrial({root, world}: Device): void {
-  const left = [paths.trial, paths.reverted, paths.revertedSeen, paths.attempts].filter(
+  const {trial, reverted, revertedSeen, attempts, asked} = paths
+  const left = [trial, reverted, revertedSeen, attempts, asked].filter(
     (path) => statIfThere(join(root, path)) !== undefined,
   )
   if (left.length === 0) return

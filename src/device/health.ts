@@ -6,6 +6,9 @@ import {parseStrictJson} from '../trust/strict-json.ts'
 import {bootSecs} from './boot-clock.ts'
 import type {HealthConfig} from './config.ts'
 import {judgeHealth, type Unhealthy} from './health-rules.ts'
+import type {ProcessQuestion} from './process-health.ts'
+
+type Question = Exclude<HealthConfig, {kind: 'process'}> | ProcessQuestion
 
 /** D2 answers in less than 1 KB. */
 const MAX_ANSWER = 64 * 1024
@@ -20,7 +23,7 @@ const PAUSE_MS = 1000
  * back; a suspend counts. Answers with the last reason against it.
  */
 export async function awaitHealth(
-  health: HealthConfig,
+  health: Question,
   version: string,
   windowSecs: number,
   isTakenBack: () => boolean,
@@ -35,8 +38,12 @@ export async function awaitHealth(
   }
 }
 
-async function askOnce(health: HealthConfig, version: string, secs: number): Promise<Unhealthy> {
+async function askOnce(health: Question, version: string, secs: number): Promise<Unhealthy> {
   if (health.kind === 'url') return askUrl(health, version, secs)
+  if (health.kind === 'process') {
+    const {askProcess} = await import('./process-health.ts')
+    return askProcess(health, version, undefined)
+  }
   const exit = await runProgram(health.command, secs, {REL_VERSION: version})
   return exit === 0 ? undefined : `the health command ended with ${exit}`
 }

@@ -35,6 +35,7 @@ export const paths = {
   reverted: '.rel/reverted',
   revertedSeen: '.rel/reverted.seen',
   attempts: '.rel/attempts',
+  asked: '.rel/asked',
   guard: '.rel/guard',
   config: 'device.json',
   anchor: 'trust_anchor.json',

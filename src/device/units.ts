@@ -12,7 +12,7 @@ export type UnitInput = {
   readonly rel: string
   /** Absolute folder of units. */
   readonly out: string
-  readonly config: Pick<DeviceConfig, 'profile' | 'pollIntervalSecs'>
+  readonly config: Pick<DeviceConfig, 'profile' | 'pollIntervalSecs' | 'health'>
 }
 
 export type UnitFile = {readonly path: string; readonly text: string}
@@ -41,7 +41,7 @@ export function planUnits({root, service, rel, out, config}: UnitInput): UnitPla
   const name = service.replace(/\.service$/, '')
   if (!NAME.test(name) || name.startsWith('.') || name.startsWith('-'))
     throw new RelError('usage_invalid', `${service} is no name of a service`)
-  const {profile, pollIntervalSecs} = config
+  const {profile, pollIntervalSecs, health} = config
   const folder = profile.kind === 'binary' ? folderOf(profile.path) : undefined
   for (const path of [root, rel, out, ...(folder === undefined ? [] : [folder])])
     if (!PLAIN_PATH.test(path))
@@ -53,6 +53,8 @@ export function planUnits({root, service, rel, out, config}: UnitInput): UnitPla
     '@NAME@': name,
     '@REL@': rel,
     '@WRITABLE@': [root, ...(folder === undefined ? [] : [folder])].join(' '),
+    // health.process asks the kernel what a process of another user runs
+    '@PROCESS@': health.kind === 'process' ? ' CAP_SYS_PTRACE' : '',
     '@POLL@': String(pollIntervalSecs),
     '@JITTER@': String(Math.ceil(pollIntervalSecs / 10)),
   }

@@ -127,6 +127,14 @@ const configs: readonly [string, object][] = [
   ['a gate misspelt', {upgrade: {enable: true}}],
   ['no health', {health: undefined}],
   ['two kinds of health', {health: {command: ['true'], url: 'http://127.0.0.1/'}}],
+  ['a process and a command', {health: {command: ['true'], process: 'app'}}],
+  ['a process that is an option', {health: {process: '--user'}}],
+  ['a process that is a pattern', {health: {process: '*.service'}}],
+  ['a version key for a process', {health: {process: 'app', version_key: 'version'}}],
+  [
+    'a window in which no service can settle',
+    {health: {process: 'app'}, upgrade: {boot_health_window_secs: 9}},
+  ],
   ["somebody else's health", {health: {url: 'http://example.com/health'}}],
   ['an unknown policy', {upgrade: {policy: 'always'}}],
   ['a version that is a path', {upgrade: {min_version: '../../1.0.0'}}],
@@ -166,6 +174,11 @@ for (const [name, source, parsed] of sourcesRead)
     const text = JSON.stringify({...configJson, source})
     assert.equal(parseConfig(Buffer.from(text)).source, parsed)
   })
+
+test('the health of a service is read', () => {
+  const text = JSON.stringify({...configJson, health: {process: 'app'}})
+  assert.equal(parseConfig(Buffer.from(text)).health, {kind: 'process', unit: 'app.service'})
+})
 
 for (const [name, change] of configs)
   test(`a configuration is refused: ${name}`, () => {

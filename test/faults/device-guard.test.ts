@@ -84,6 +84,35 @@ for (const shell of present) {
     assert.equal(everything(root), before)
   })
 
+  test(`${shell}: starts that somebody asked for while it ran use up no attempt`, async () => {
+    const root = copyOf()
+    const stop = (mainPid?: number) =>
+      runGuard(root, {shell, args: ['stopping'], ...(mainPid === undefined ? {} : {mainPid})})
+    const counted = () =>
+      Number(/count=(\d+)/.exec(readFileSync(at(root, 'attempts'), 'utf8'))?.[1])
+    // the updater starts the new version: what is stopped then is the old one
+    await stop(7)
+    await runGuard(root, {shell})
+    assert.is(counted(), 1)
+    for (let asked = 0; asked < 5; asked++) {
+      await stop(7)
+      await runGuard(root, {shell})
+    }
+    assert.is(counted(), 1)
+    // it ended by itself; asked for once does not count for the start after that one
+    await stop()
+    await runGuard(root, {shell})
+    await runGuard(root, {shell})
+    assert.is(counted(), 3)
+    // after another boot the mark is worth nothing
+    await stop(7)
+    const mark = readlinkSync(at(root, 'asked'))
+    rmSync(at(root, 'asked'))
+    symlinkSync(mark.replace(/\..*/, '.0000-1'), at(root, 'asked'))
+    await runGuard(root, {shell})
+    assert.is(linkOf(root), 'versions/1.0.0')
+  })
+
   test(`${shell}: the updater ends what the guard took back, with one event and no other swap`, async () => {
     const root = copyOf()
     for (let count = 0; count < 4; count++) await runGuard(root, {shell})

@@ -57,6 +57,7 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'license-gate',
     'lock',
     'outbox',
+    'process-health',
     'resume',
     'place-binary',
     'place-delta',

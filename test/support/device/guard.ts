@@ -68,6 +68,8 @@ export async function runGuard(
   options: {
     readonly shell?: keyof typeof shells
     readonly args?: readonly string[]
+    /** What systemd gives to ExecStop= while the program is there. */
+    readonly mainPid?: number
     readonly kill?: {readonly at: number; readonly when: 'before' | 'after'}
   } = {},
 ): Promise<GuardRun> {
@@ -83,6 +85,7 @@ export async function runGuard(
     GUARD_AT: String(at),
     GUARD_WHEN: when,
     REL_GUARD_PAUSE_SECS: '0.01',
+    ...(options.mainPid === undefined ? {} : {MAINPID: String(options.mainPid)}),
   }
   const child = spawn(shell, [...before, guardScript, root, ...(options.args ?? [])], {
     env,
