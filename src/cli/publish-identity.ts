@@ -1,4 +1,5 @@
 import {askPanel, jsonOf} from '../release/publish/panel-api.ts'
+import type {PublishWorld} from '../release/publish/world.ts'
 import {RelError} from '../system/error.ts'
 import type {Http} from '../system/http.ts'
 import {checkServiceUrl} from '../trust/sigstore/service-url.ts'
@@ -9,20 +10,59 @@ type Environment = Readonly<Record<string, string | undefined>>
 
 const MAX_ANSWER = 64 * 1024
 
+/** A token lives an hour; no upload goes on for longer than a day. */
+const MAX_RENEWALS = 24
+
+/** Values of the Authorization header, and how to get another one when the panel takes it no more. */
+export type PublisherAccess = Pick<PublishWorld, 'panelAuthorization' | 'renewPanelAuthorization'>
+
 /**
  * What a panel is asked with: the token of --token-file or REL_PANEL_TOKEN; without one, in a job of
- * GitHub Actions that may, the token that the panel gives for the identity of the run.
+ * GitHub Actions that may, the token that the panel gives for the identity of the run, and a new one
+ * when it has ended, up to a day's worth.
  * Refuses with token_missing, oidc_request_failed, and as the panel does.
  */
 export async function publisherAuthorization(
   http: Http,
   flags: PanelFlagValues,
   env: Environment,
-  {url, product}: {readonly url: string; readonly product: string},
-): Promise<string> {
+  place: Place,
+): Promise<PublisherAccess> {
   const request = identityRequest(env)
   const isGiven = flags['token-file'] !== undefined || (env.REL_PANEL_TOKEN ?? '').trim() !== ''
-  if (isGiven || request === undefined) return `Bearer ${panelToken(flags, env)}`
+  if (isGiven || request === undefined)
+    return {panelAuthorization: `Bearer ${panelToken(flags, env)}`}
+  const first = await exchanged(http, request, place)
+  let current = Promise.resolve(first)
+  let known = first
+  let renewals = 0
+  return {
+    panelAuthorization: first,
+    // several requests may have been refused at once: one of them asks
+    renewPanelAuthorization: async (refused) => {
+      if (refused === known && renewals < MAX_RENEWALS) {
+        renewals++
+        known = ''
+        current = exchanged(http, request, place).then(
+          (next) => {
+            known = next
+            return next
+          },
+          (error: unknown) => {
+            known = refused // the next try asks again
+            throw error
+          },
+        )
+      }
+      return current
+    },
+  }
+}
+
+type Place = {readonly url: string; readonly product: string}
+
+async function exchanged(http: Http, request: IdentityRequest, place: Place): Promise<string> {
+  const {url, product} = place
   // the audience is the address that was given, never one that an answer names: a panel that asks
   // for the audience of another could use the identity there
   const identity = await identityToken(http, request, url)

@@ -113,7 +113,7 @@ export async function worldFor(
   const journal = openUploadJournal(journalPath(plan, env))
   const {panel, github, product} = plan
   const githubToken = github === undefined ? undefined : githubTokenFrom(flags, env)
-  const panelAuthorization =
+  const access =
     panel && (await publisherAuthorization(http, flags, env, {url: panel.url, product}))
   return {
     http,
@@ -132,7 +132,7 @@ export async function worldFor(
     },
     ...(onStep === undefined ? {} : {onStep}),
     ...(receiptSigner === undefined ? {} : {receiptSigner}),
-    ...(panelAuthorization === undefined ? {} : {panelAuthorization}),
+    ...access,
     ...(github === undefined || githubToken === undefined
       ? {}
       : {

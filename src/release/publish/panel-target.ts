@@ -2,7 +2,6 @@ import {isDigest} from '../../system/digest.ts'
 import {RelError} from '../../system/error.ts'
 import type {JsonObject} from '../../system/json.ts'
 import {
-  askPanel,
   exchangeWithPanel,
   jsonOf,
   type PanelAccess,
@@ -26,7 +25,7 @@ export type PanelPublished = {readonly changed: boolean; readonly sequence: numb
 /** A panel as the publisher sees it. Every call may be repeated at any time. */
 export class PanelTarget {
   readonly #plan: PublishPlan
-  readonly #access: PanelAccess
+  #access: PanelAccess
   readonly #world: PublishWorld
 
   constructor(plan: PublishPlan, world: PublishWorld) {
@@ -149,7 +148,7 @@ export class PanelTarget {
 
   /** A new upload; undefined when the panel has the bytes by now. */
   async #begin({sha256, size}: PlannedAsset): Promise<string | undefined> {
-    const {status, headers} = await askPanel(this.#access, {
+    const {status, headers} = await this.#once({
       method: 'POST',
       path: '/v1/uploads',
       headers: {
@@ -168,7 +167,7 @@ export class PanelTarget {
 
   /** Bytes that have arrived; undefined when the upload is not there, or finished. */
   async #offset(location: string): Promise<number | undefined> {
-    const answer = await exchangeWithPanel(this.#access, {
+    const answer = await this.#tried({
       method: 'HEAD',
       path: location,
       headers: TUS,
@@ -193,7 +192,7 @@ export class PanelTarget {
     offset: number,
     length: number,
   ): Promise<void> {
-    await askPanel(this.#access, {
+    await this.#once({
       method: 'PATCH',
       path: location,
       headers: {
@@ -206,11 +205,30 @@ export class PanelTarget {
   }
 
   #ask(request: PanelRequest): Promise<PanelAnswer> {
-    return persistently(this.#world, () => askPanel(this.#access, request))
+    return persistently(this.#world, () => this.#once(request))
   }
 
   #exchange(request: PanelRequest): Promise<PanelAnswer> {
-    return persistently(this.#world, () => exchangeWithPanel(this.#access, request))
+    return persistently(this.#world, () => this.#tried(request))
+  }
+
+  /** The answer, which must be a success. */
+  async #once(request: PanelRequest): Promise<PanelAnswer> {
+    const answer = await this.#tried(request)
+    if (answer.status >= 200 && answer.status < 300) return answer
+    throw panelRefusal(answer)
+  }
+
+  /** One exchange; with another token once more when the panel takes this one no longer. */
+  async #tried(request: PanelRequest): Promise<PanelAnswer> {
+    const access = this.#access
+    const answer = await exchangeWithPanel(access, request)
+    const renew = this.#world.renewPanelAuthorization
+    if (answer.status !== 401 || renew === undefined) return answer
+    const authorization = await renew(access.authorization)
+    if (authorization === access.authorization) return answer
+    this.#access = {...access, authorization}
+    return exchangeWithPanel(this.#access, request)
   }
 
   #product(): string {

@@ -40,6 +40,8 @@ export type PublishWorld = {
   readonly random: () => number
   /** Values of Authorization headers. */
   readonly panelAuthorization?: string
+  /** Another value, instead of one that the panel has refused; the same again when there is none. */
+  readonly renewPanelAuthorization?: (refused: string) => Promise<string>
   readonly githubAuthorization?: string
   readonly github?: GitHubRequest
   readonly probes: readonly Probe[]
