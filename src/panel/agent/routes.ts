@@ -61,6 +61,13 @@ const report = Type.Object(
   {additionalProperties: false},
 )
 
+/** What a node calls one report, however often it sends it. */
+const idempotency = Type.Object({
+  'idempotency-key': Type.Optional(
+    Type.String({pattern: '^[\\x21-\\x7e]{1,128}$', description: 'Of a licence, kept once.'}),
+  ),
+})
+
 const config = {by: 'license'} as const
 
 /** A report is a code, a version and a phase; its body is read before its licence. */
@@ -338,17 +345,19 @@ export function agentRoutes(app: PanelApp, panel: Panel): void {
     url: '/v1/report',
     config,
     bodyLimit: REPORT_BYTES,
-    schema: {summary: 'What a node ran into, by its code.', body: report},
+    schema: {summary: 'What a node ran into, by its code.', headers: idempotency, body: report},
     handler: async (request, reply) => {
       const holder = await gate.admit(request.headers.authorization)
       const {code, version: about, phase} = request.body
       const {text} = parseVersion(about)
+      const once = request.headers['idempotency-key']
       await panel.store.addReport({
         licenseId: holder.id,
         code,
         version: text,
         phase,
         time: gate.now(),
+        ...(once === undefined ? {} : {once}),
       })
       return reply.code(202).header('cache-control', 'no-store').send({accepted: true})
     },

@@ -7,6 +7,7 @@ const steps: readonly ((engine: Engine) => readonly string[])[] = [
   firstTables,
   publishersAndClock,
   sigstoreBundles,
+  reportsOnce,
 ]
 
 /**
@@ -142,5 +143,13 @@ function sigstoreBundles(engine: Engine): readonly string[] {
   return [
     `alter table releases add column ${columns(engine, 'sigstore TEXT')}`,
     engine.sigstoreGuard,
+  ]
+}
+
+/** A report that is sent again is one report; those without a key never meet. */
+function reportsOnce(engine: Engine): readonly string[] {
+  return [
+    `alter table reports add column ${columns(engine, 'once TEXT')}`,
+    'create unique index reports_once on reports (license_id, once)',
   ]
 }

@@ -7,8 +7,11 @@ const DAY = 86_400
 const MAX_A_DAY = 200
 const KEPT_DAYS = 30
 
-/** Refuses with rate_limited when a licence has reported enough for a day. */
-export async function checkReports({db}: Engine, {licenseId, time}: NodeReport): Promise<void> {
+/** Refuses with rate_limited when a licence has reported enough for a day, unless this is kept already. */
+export async function checkReports(engine: Engine, report: NodeReport): Promise<void> {
+  const {db} = engine
+  const {licenseId, time} = report
+  if (await isKept(engine, report)) return
   const recent = await db
     .selectFrom('reports')
     .select('time')
@@ -25,16 +28,29 @@ export async function checkReports({db}: Engine, {licenseId, time}: NodeReport):
   })
 }
 
-/** Keeps a report, and forgets what the same licence reported long ago. */
-export async function insertReport({trx}: Work, {licenseId, ...report}: NodeReport): Promise<void> {
+async function isKept({db}: Engine, {licenseId, once}: NodeReport): Promise<boolean> {
+  if (once === undefined) return false
+  const row = await db
+    .selectFrom('reports')
+    .select('time')
+    .where('license_id', '=', licenseId)
+    .where('once', '=', once)
+    .executeTakeFirst()
+  return row !== undefined
+}
+
+/** Keeps a report, once, and forgets what the same licence reported long ago. */
+export async function insertReport({trx}: Work, report: NodeReport): Promise<void> {
+  const {licenseId, once = null, ...told} = report
   await trx
     .deleteFrom('reports')
     .where('license_id', '=', licenseId)
-    .where('time', '<', report.time - KEPT_DAYS * DAY)
+    .where('time', '<', told.time - KEPT_DAYS * DAY)
     .execute()
   await trx
     .insertInto('reports')
-    .values({license_id: licenseId, ...report})
+    .values({license_id: licenseId, once, ...told})
+    .onConflict((conflict) => conflict.columns(['license_id', 'once']).doNothing())
     .execute()
 }
 

@@ -322,6 +322,8 @@ export type NodeReport = {
   readonly version: string
   readonly phase: string
   readonly time: number
+  /** The same for each sending of one report: of a licence, the first with it is kept. */
+  readonly once?: string
 }
 
 export type ReportCount = Pick<NodeReport, 'code' | 'version' | 'phase'> & {

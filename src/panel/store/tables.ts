@@ -115,6 +115,7 @@ export type ReportRow = {
   version: string
   phase: string
   time: number
+  once: string | null
 }
 
 export type AuditTableRow = {

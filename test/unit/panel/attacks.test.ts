@@ -61,11 +61,12 @@ function asNode(
   method: string,
   path: string,
   body?: Record<string, string>,
+  more: Record<string, string> = {},
 ): Promise<Answer> {
   const authorization = `Bearer ${licenseHeader(parseLicense(file))}`
   return panel.ask(method, path, {
     token: null,
-    headers: {authorization},
+    headers: {authorization, ...more},
     ...(body === undefined ? {} : {body}),
   })
 }
@@ -121,6 +122,23 @@ test('one node cannot fill the disk with reports', async () => {
     assert.is(refused.headers.get('retry-after'), String(DAY))
     now += DAY
     await wanted(202, report())
+  })
+})
+
+test('a report that a node sends again is one report', async () => {
+  await withPanel({}, async (panel) => {
+    await publish(panel, await makeRelease({version: '1.0.0'}))
+    const file = await signed({})
+    await wanted(201, panel.ask('POST', '/v1/licenses', {body: {file}}))
+    const body = {code: 'disk_full', version: '1.0.0', phase: 'apply'}
+    const report = (key: string) =>
+      asNode(panel, file, 'POST', '/v1/report', body, {'idempotency-key': key})
+    for (const key of ['a', 'a', 'b']) await wanted(202, report(key))
+    const {json} = await wanted(200, panel.ask('GET', `/v1/products/${license.product}/reports`))
+    const [counted, ...others] = json.counts as readonly {readonly reports: number}[]
+    assert.equal([counted?.reports, others.length], [2, 0])
+    for (const key of ['a'.repeat(129), 'two words'])
+      assert.is((await wanted(400, report(key))).json.code, 'request_invalid', key)
   })
 })
 

@@ -665,6 +665,8 @@ function otherCases(check: Check): void {
         'drop table publishers',
         'drop table identities_seen',
         'alter table tokens drop column publisher',
+        'drop index reports_once',
+        'alter table reports drop column once',
         "delete from counters where name = 'clock'",
         "update settings set value = '1' where name = 'schema'",
       ])
@@ -715,5 +717,25 @@ function otherCases(check: Check): void {
       () => store.setSigstore('edge-agent', '9.9.9', {sigstore: 'a', digest}, by),
       'release_unknown',
     )
+  })
+
+  check('a report that is sent again is kept once', async ({store}) => {
+    await store.addProduct('edge-agent', by)
+    for (const id of ['x', 'y']) await store.addLicense({...license, id}, by)
+    const told = {licenseId: 'x', code: 'ok', version: '1.0.0', phase: 'boot', time: 1}
+    const counted = async () =>
+      (await store.reportCounts('edge-agent', 0)).map(({reports}) => reports)
+    await Promise.all([1, 2, 3].map(() => store.addReport({...told, once: 'a'})))
+    await store.addReport({...told, once: 'a', time: 9})
+    assert.equal(await counted(), [1])
+    await store.addReport({...told, once: 'A'})
+    await store.addReport({...told, licenseId: 'y', once: 'a'})
+    await store.addReport(told)
+    await store.addReport(told)
+    assert.equal(await counted(), [5], 'another key, another licence, and two without a key')
+    for (let at = 0; at < 196; at++) await store.addReport(told)
+    await rejectsCode(() => store.addReport({...told, once: 'b'}), 'rate_limited')
+    await store.addReport({...told, once: 'a'})
+    assert.equal(await counted(), [201], 'what is kept is taken though the day is full')
   })
 }
