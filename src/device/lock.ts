@@ -1,20 +1,22 @@
-import {chmodSync, closeSync, openSync} from 'node:fs'
+import {accessSync, chmodSync, closeSync, constants, openSync} from 'node:fs'
 import {join} from 'node:path'
 import {DatabaseSync} from 'node:sqlite'
 import {RelError} from '../system/error.ts'
 import {statIfThere} from '../system/files.ts'
-import {paths} from './layout.ts'
+import {paths, writing} from './layout.ts'
 
 /** SQLITE_BUSY, https://sqlite.org/rescode.html */
 const BUSY = 5
 
 /**
  * Holds a node for this process: an exclusive lock of SQLite's, which the system gives back when
- * the process ends, however it ends. Refuses with upgrade_busy.
+ * the process ends, however it ends. Refuses with upgrade_busy, upgrade_io_error, write_failed.
  */
 export function lockDevice(root: string): () => void {
   const path = join(root, paths.lock)
   let lock: DatabaseSync
+  // of a disk that is read-only SQLite says the same as of a file that may not be written
+  writing(() => accessSync(join(root, paths.private), constants.W_OK))
   try {
     keepPrivate(path)
     lock = new DatabaseSync(path, {timeout: 0})
