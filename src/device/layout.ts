@@ -104,6 +104,9 @@ export type Readable = {
   readonly seq: number
   /** What has run or was to run again, the newest first; not what failed. */
   readonly slots: readonly Slot[]
+  /** Where a trial or a rollback leads that the newest whole record has left unfinished. */
+  readonly wayBack?: Slot
+  readonly failed: DeviceRecord['failed']
 }
 
 /** Refuses nothing that is damaged. */
@@ -111,11 +114,20 @@ export function readableRecords(root: string): Readable {
   const read = (path: string) => bytesOf(root, path) ?? Buffer.alloc(0)
   const records = whole(paths.states.map((path) => () => parseRecord(read(path), path)))
   const floors = whole([() => parseFloor(read(paths.floor), paths.floor)])
+  const [newest] = records.sort((a, b) => b.seq - a.seq)
+  const wayBack = newest === undefined ? undefined : wayBackOf(newest)
   return {
+    ...(wayBack === undefined ? {} : {wayBack}),
+    failed: newest?.failed ?? [],
     floors: [...floors, ...records.map(({floor}) => floor)],
     seq: Math.max(0, ...records.map(({seq}) => seq)),
-    slots: records.sort((a, b) => b.seq - a.seq).flatMap((record) => slotsOf(record, records)),
+    slots: records.flatMap((record) => slotsOf(record, records)),
   }
+}
+
+function wayBackOf({state, running, target}: DeviceRecord): Slot | undefined {
+  if (state === 'rolling_back') return target
+  return state === 'trial' ? running : undefined
 }
 
 /** A candidate has not proven itself: it is not among them. */

@@ -6,6 +6,7 @@ import {
   linkedVersion,
   listVersions,
   paths,
+  type Readable,
   readableRecords,
   settle,
   writeRecord,
@@ -24,7 +25,9 @@ export type Repaired = {readonly slot: Slot; readonly isMoved: boolean}
 /**
  * Rebuilds records that are damaged from what runs, if that verifies. Where nothing runs that does,
  * the one version is put back that the readable records say has run, that never failed and that
- * verifies; with two of them, or none, nothing is guessed. The floor is the highest that can still be
+ * verifies; with two of them, or none, nothing is guessed. A trial or a rollback that is unfinished ends
+ * where it would lead back to: what never proved itself is not committed by a repair. What failed is
+ * still known. The floor is the highest that can still be
  * read, and never below what runs. Nobody can go back to an earlier version after it. Refuses with
  * upgrade_layout_invalid, upgrade_checksum_mismatch, upgrade_signature_invalid.
  */
@@ -32,19 +35,24 @@ export async function repair(device: Device): Promise<Repaired> {
   const {world} = device
   settle(world)
   const known = readableRecords(device.root)
-  const {slot, isMoved} = await whatShouldRun(device, known.slots)
+  const {slot, isMoved} = await whatShouldRun(device, known)
   // else a guard would go on to count the starts of what is committed here
   forgetTrial(device)
   if (isMoved) swapBack(device, slot)
   const floor = known.floors.reduce(higher, slot.version)
   writing(() => replaceFile(world.fs, paths.floor, floorText(floor), 0o600))
-  const record = {state: 'committed', running: slot, attempts: 0, floor, failed: []} as const
+  const {failed} = known
+  const record = {state: 'committed', running: slot, attempts: 0, floor, failed} as const
   writeRecord(world.fs, {...record, seq: known.seq + 1})
   forgetDamaged(world.fs)
   return {slot, isMoved}
 }
 
-async function whatShouldRun(device: Device, slots: readonly Slot[]): Promise<Repaired> {
+async function whatShouldRun(device: Device, {slots, wayBack}: Readable): Promise<Repaired> {
+  if (wayBack !== undefined) {
+    const found = await ifGood(() => verifyInstalled(device.root, device.config, wayBack))
+    if (found !== undefined) return {slot: wayBack, isMoved: true}
+  }
   try {
     return {slot: await whatRuns(device, slots), isMoved: false}
   } catch (error) {

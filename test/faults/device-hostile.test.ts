@@ -1,12 +1,22 @@
 import {spawn, spawnSync} from 'node:child_process'
-import {chmodSync, chownSync, copyFileSync, mkdirSync, statSync} from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  mkdirSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
+import {apply} from '../../src/device/apply.ts'
 import {raiseMark} from '../../src/device/clock-mark.ts'
-import {readConfig, whileLocked} from '../../src/device/device.ts'
+import {advance, readConfig, whileLocked} from '../../src/device/device.ts'
 import {makeRoot} from '../../src/device/init.ts'
 import {loadRecords} from '../../src/device/layout.ts'
+import {repair} from '../../src/device/repair.ts'
 import {checkSource, stage} from '../../src/device/stage.ts'
 import {testNow} from '../support/anchors.ts'
 import {bundleOf, makeNode, makeSources, plain} from '../support/device/node.ts'
@@ -146,6 +156,51 @@ test('a clock that is set back within its day opens no bundle and no release tha
     await rejectsCode(() => stage(back, source, plain), code)
     assert.is(loadRecords(device.root).record.state, 'committed')
   }
+})
+
+/** A node on which a power cut has ended a trial of 1.1.0, after the links were swapped. */
+async function cutInTrial(state: 'trial' | 'rolling_back') {
+  const device = await makeNode(sources, {
+    restart: () => {
+      throw new Error('power cut')
+    },
+    ...(state === 'trial' ? {} : {broken: ['1.1.0']}),
+  })
+  await stage(device, sources.of('1.1.0'), plain)
+  await apply(device, plain).catch(() => undefined)
+  if (state === 'rolling_back') {
+    const {record, floor} = loadRecords(device.root)
+    const {candidate, running} = record
+    if (candidate === undefined) throw new Error('no candidate')
+    const failed = [{version: candidate.version, digest: candidate.digest}]
+    advance(device, {record, floor}, 'rolling_back', {candidate, target: running, failed})
+  }
+  assert.is(loadRecords(device.root).record.state, state)
+  assert.is(readlinkSync(join(device.root, 'current')), 'versions/1.1.0')
+  return device
+}
+
+for (const state of ['trial', 'rolling_back'] as const)
+  test(`a repair does not commit what never proved itself: ${state}`, async () => {
+    const device = await cutInTrial(state)
+    // whoever can damage any small file of .rel makes somebody type --repair
+    writeFileSync(join(device.root, '.rel/clock.json'), 'damaged')
+    const {slot} = await repair(device)
+    const {record, floor} = loadRecords(device.root)
+    assert.equal(
+      [slot.version, record.state, record.running.version, floor],
+      ['1.0.0', 'committed', '1.0.0', '1.0.0'],
+    )
+    assert.is(readlinkSync(join(device.root, 'current')), 'versions/1.0.0')
+  })
+
+test('a repair forgets no version that failed here', async () => {
+  const device = await makeNode(sources, {broken: ['1.1.0']})
+  await stage(device, sources.of('1.1.0'), plain)
+  await rejectsCode(() => apply(device, plain), 'upgrade_rolled_back')
+  writeFileSync(join(device.root, '.rel/floor.json'), 'damaged')
+  await repair(device)
+  await rejectsCode(() => stage(device, sources.of('1.1.0'), plain), 'upgrade_blocked')
 })
 
 test.run()
