@@ -34,7 +34,7 @@ const cuts = Number(REL_POWER_CUTS ?? (isLong ? 20 : 3))
 const seed = Number(REL_POWER_SEED ?? randomInt(2 ** 31))
 
 /** Moments of each boot that are looked at besides its end, on this machine alone. */
-const MOMENTS = isLong ? 30 : 8
+const MOMENTS = isLong ? 12 : 8
 const PATIENCE_SECS = 240
 
 const below = randomFrom(seed)
@@ -73,7 +73,7 @@ async function boot(
   const guest = powerOn(on)
   const isDone = () => heard.at(-1)?.version === versionOf(published.newest)
   try {
-    await guest.until('program that starts', () => /MARK up .*\n/.test(guest.console()))
+    await guest.until('program that starts', () => /MARK up \S+ in/.test(guest.console()))
     const upSecs = (performance.now() - begun) / 1000
     const [, starts = ''] = /MARK up (\S*)/.exec(guest.console()) ?? []
     let from = guest.written()

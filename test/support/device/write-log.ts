@@ -9,6 +9,11 @@ export type LogEntry =
 
 const MAGIC = 0x6a736677736872n
 const SECTOR = 512
+/**
+ * What a disk writes whole or not at all. ext4 asks for as much: where only the first sectors of a
+ * commit block are there, Linux 6.1 takes the journal for corrupt and does not mount it.
+ */
+const BLOCK = 4096
 const [FLUSH, FUA, DISCARD] = [1n, 2n, 4n]
 
 /**
@@ -75,7 +80,7 @@ export class CachingDisk {
 
   /**
    * What is on the disk after a power cut. By chance, a write that was not flushed is there, is
-   * not, or the sectors of its beginning are; and any of them may be there without the others.
+   * not, or the blocks of its beginning are; and any of them may be there without the others.
    */
   cut(left: Left): Buffer {
     const bytes = Buffer.from(this.#flushed)
@@ -90,5 +95,5 @@ function kept({length}: Buffer, left: Exclude<Left, 'nothing'>): number {
   const choice = left()
   if (choice < 0.4) return 0
   if (choice < 0.8) return length
-  return Math.floor((left() * length) / SECTOR) * SECTOR
+  return Math.floor((left() * length) / BLOCK) * BLOCK
 }
