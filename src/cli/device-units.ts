@@ -18,15 +18,16 @@ type Flags = {
   readonly rel: string
   readonly out: string
   readonly 'dry-run': boolean
+  readonly 'verify-at-start': boolean
 }
 
 /** `rel device install-unit`: the guard beside the records of the node, its units where systemd looks. */
 export async function deviceInstallUnit(path: string, flags: Flags): Promise<Outcome> {
   const root = realRoot(path)
   const {config} = openDevice(root)
-  const {service, rel} = flags
+  const {service, rel, 'verify-at-start': verifyAtStart} = flags
   const out = resolve(flags.out)
-  const plan = planUnits({root, service, rel, out, config})
+  const plan = planUnits({root, service, rel, out, verifyAtStart, config})
   const files = [join(root, paths.guard), ...plan.units.map((unit) => unit.path)]
   for (const unit of plan.units) checkOurs(unit.path)
   const result = {service: plan.service, files, enable: plan.enable, dry_run: flags['dry-run']}

@@ -12,6 +12,8 @@ export type UnitInput = {
   readonly rel: string
   /** Absolute folder of units. */
   readonly out: string
+  /** Whether each start is refused to files that are not the signed ones. */
+  readonly verifyAtStart: boolean
   readonly config: Pick<DeviceConfig, 'profile' | 'pollIntervalSecs' | 'health'>
 }
 
@@ -37,7 +39,8 @@ const NAME = /^[A-Za-z0-9:_.@-]{1,200}$/
  * The units of a program, rendered. Refuses with usage_invalid a name or a path that would mean
  * something else to systemd.
  */
-export function planUnits({root, service, rel, out, config}: UnitInput): UnitPlan {
+export function planUnits(input: UnitInput): UnitPlan {
+  const {root, service, rel, out, verifyAtStart, config} = input
   const name = service.replace(/\.service$/, '')
   if (!NAME.test(name) || name.startsWith('.') || name.startsWith('-'))
     throw new RelError('usage_invalid', `${service} is no name of a service`)
@@ -48,7 +51,10 @@ export function planUnits({root, service, rel, out, config}: UnitInput): UnitPla
       throw new RelError('usage_invalid', `${path} does not fit into a unit`, {
         hint: 'Use absolute paths of letters, digits and . _ + @ = , : ~ -',
       })
+  // no "-": this one may keep it from starting
+  const verify = `ExecStartPre=+/bin/sh ${root}/.rel/guard ${root} verify ${rel}\n`
   const values = {
+    '@VERIFY@': verifyAtStart ? verify : '',
     '@DIR@': root,
     '@NAME@': name,
     '@REL@': rel,

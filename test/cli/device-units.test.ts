@@ -22,6 +22,7 @@ const good = {
   service: 'app',
   rel: '/usr/local/bin/rel',
   out: '/etc/systemd/system',
+  verifyAtStart: false,
 }
 
 async function installUnit(...args: readonly string[]) {
@@ -86,6 +87,24 @@ for (const [name, change] of hostile)
     throwsCode(() => planUnits({...good, ...change, config}), 'usage_invalid')
   })
 
+test('what is installed is verified at each start where that was asked for', () => {
+  const dropIn = (verifyAtStart: boolean) =>
+    planUnits({...good, verifyAtStart, config}).units[0]?.text ?? ''
+  const guard = '/bin/sh /opt/app/.rel/guard /opt/app'
+  const counts = `ExecStartPre=-+${guard}\n`
+  // after the guard has counted the start, and led back what has failed
+  assert.match(dropIn(true), `${counts}ExecStartPre=+${guard} verify /usr/local/bin/rel\n`)
+  assert.not.match(dropIn(false), 'verify')
+})
+
+test('only for the health of a process the updater may look at processes of others', () => {
+  const health = {kind: 'process', unit: 'app.service'} as const
+  const allowed = (it: typeof config) =>
+    planUnits({...good, config: it}).units.some(({text}) => text.includes('CAP_SYS_PTRACE'))
+  assert.ok(allowed({...config, health}))
+  assert.not(allowed(config))
+})
+
 test('the folder of a program can be written by the guard and the updater', () => {
   const {units} = planUnits({...good, config: binary})
   const writable = units.filter(({text}) =>
@@ -98,7 +117,8 @@ if (needs('systemd-analyze'))
   test('systemd-analyze finds nothing in the units, and something in a broken one', async () => {
     const root = await nodeRoot()
     const out = join(temporaryFolder(), 'units')
-    await installUnit(root, '--service', 'app', '--out', out, '--rel', '/bin/true')
+    const args = ['--service', 'app', '--out', out, '--rel', '/bin/true']
+    await installUnit(root, ...args, '--verify-at-start')
     mkdirSync(join(root, 'bin'), {recursive: true})
     const example = readFileSync(
       join(import.meta.dirname, '../../templates/systemd/example.service'),

@@ -113,6 +113,29 @@ for (const shell of present) {
     assert.is(linkOf(root), 'versions/1.0.0')
   })
 
+  test(`${shell}: only files that are not the signed ones are refused at the start`, async () => {
+    const folder = temporaryFolder()
+    const rel = (name: string, script: string) => {
+      writeFileSync(join(folder, name), `#!/bin/sh\n${script}\n`, {mode: 0o755})
+      return join(folder, name)
+    }
+    const says = (code: string) => `echo '{ "error": { "code": "${code}" } }'; exit 12`
+    const cases: readonly [string, number][] = [
+      [rel('good', '[ "$*" = "device verify . --json" ]'), 0],
+      [rel('changed', says('upgrade_checksum_mismatch')), 1],
+      [rel('revoked', says('upgrade_signature_invalid')), 0],
+      [rel('broken', 'exit 1'), 0],
+      [rel('slow', 'exec sleep 1000'), 0],
+      [join(folder, 'missing'), 0],
+    ]
+    for (const [path, code] of cases) {
+      const before = everything(trialNode)
+      const ended = await runGuard(trialNode, {shell, args: ['verify', path], verifySecs: 1})
+      assert.is(ended.code, code, path)
+      assert.equal(everything(trialNode), before)
+    }
+  })
+
   test(`${shell}: the updater ends what the guard took back, with one event and no other swap`, async () => {
     const root = copyOf()
     for (let count = 0; count < 4; count++) await runGuard(root, {shell})

@@ -24,6 +24,10 @@ export default class DeviceInstallUnit extends BaseCommand<typeof DeviceInstallU
       helpValue: 'PATH',
       summary: 'Where rel is on the node.',
     }),
+    'verify-at-start': Flags.boolean({
+      default: false,
+      summary: 'Start the program only when its files are the signed ones.',
+    }),
   }
   static override examples = [
     '<%= config.bin %> device install-unit /opt/edge-agent --service edge-agent',

@@ -10,7 +10,7 @@ export const guardScript = join(import.meta.dirname, '../../../templates/systemd
 
 /** What the guard calls that changes or syncs something. */
 const changing = ['rm', 'ln', 'mv', 'sync'] as const
-const stubbed = [...changing, 'readlink', 'sha256sum', 'sleep']
+const stubbed = [...changing, 'readlink', 'sha256sum', 'sleep', 'timeout']
 
 /**
  * Stands before the real tools: writes down each call, and kills the guard, and itself, before or
@@ -70,6 +70,7 @@ export async function runGuard(
     readonly args?: readonly string[]
     /** What systemd gives to ExecStop= while the program is there. */
     readonly mainPid?: number
+    readonly verifySecs?: number
     readonly kill?: {readonly at: number; readonly when: 'before' | 'after'}
   } = {},
 ): Promise<GuardRun> {
@@ -85,6 +86,7 @@ export async function runGuard(
     GUARD_AT: String(at),
     GUARD_WHEN: when,
     REL_GUARD_PAUSE_SECS: '0.01',
+    REL_GUARD_VERIFY_SECS: String(options.verifySecs ?? 60),
     ...(options.mainPid === undefined ? {} : {MAINPID: String(options.mainPid)}),
   }
   const child = spawn(shell, [...before, guardScript, root, ...(options.args ?? [])], {
