@@ -334,6 +334,7 @@ test('each verb sees its pages and no button that it may not press', async (worl
     '/': ['publish', 'release', 'license', 'audit', 'admin'],
     '/products/agent': ['publish', 'release', 'audit', 'admin'],
     '/products/agent/sizes': ['publish', 'release', 'audit', 'admin'],
+    '/products/agent/reports': ['release', 'license', 'audit', 'admin'],
     [release]: ['publish', 'release', 'audit', 'admin'],
     [`${release}/manifest.json`]: ['publish', 'release', 'audit', 'admin'],
     [`${release}/recall`]: ['release', 'admin'],

@@ -44,6 +44,15 @@ test.before(async (world) => {
   await wanted(201, panel.ask('POST', '/v1/products/agent/releases', {body: draft.text}))
   world.acme = await license(panel, 'Acme GmbH', 'stable')
   world.mallory = await license(panel, hostile, 'prerelease')
+  const {acme, mallory} = world
+  const {store} = panel.panel
+  const full = {code: 'upgrade_disk_full', version: '1.4.2', phase: 'stage'}
+  const time = testNow - DAY
+  for (const licenseId of [acme, acme, mallory]) await store.addReport({...full, licenseId, time})
+  const unknown = {code: 'a_code_of_a_later_rel', version: '1.5.0-beta.1', phase: 'apply'}
+  await store.addReport({...unknown, licenseId: mallory, time})
+  const old = {code: 'a_code_of_long_ago', version: '1.4.0', phase: 'boot'}
+  await store.addReport({...old, licenseId: acme, time: testNow - 20 * DAY})
   world.panel = panel
   world.browser = await startBrowser()
 })
@@ -128,6 +137,14 @@ test('everything can be read with JavaScript off', async (world) => {
   assert.is(await page.locator('svg.wide circle').count(), 2)
   assert.is(await page.locator('svg.wide rect.recalled').count(), 1)
   assert.match(await seen(page), /1\.4\.2\s+2026-01-01 00:00\s+published\s+6\.6 KiB\s+−2\.9 %/)
+
+  await page.goto('/products/agent/reports')
+  const reports = await seen(page)
+  assert.match(reports, /4 reports\./)
+  assert.match(reports, /upgrade_disk_full[\s\S]*1\.4\.2\s+stage\s+3\s+2\s+2025-12-3/)
+  assert.not.match(reports, /a_code_of_long_ago/)
+  await follow(page, page.getByRole('link', {name: '30 days'}))
+  assert.match(await seen(page), /a_code_of_long_ago/)
 
   await page.goto(`/licenses/${world.acme}`)
   const explained = await seen(page)
@@ -240,6 +257,8 @@ test('every page keeps the rules in light, dark and on a phone', async (world) =
     '/products/unfinished',
     '/products/agent/sizes',
     '/products/agent/sizes?channel=canary',
+    '/products/agent/reports',
+    '/products/unfinished/reports?days=30',
     '/products/agent/licenses',
     '/products/unfinished/licenses',
     '/products/agent/releases/1.4.0',

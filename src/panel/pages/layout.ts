@@ -76,6 +76,9 @@ export function productTabs(session: Session, product: string, at: string): Html
           {text: 'Size history', href: `${base}/sizes`},
         ]
       : []),
+    ...(may(session, 'release', 'license', 'audit')
+      ? [{text: 'Reports', href: `${base}/reports`}]
+      : []),
     ...(may(session, 'license', 'audit') ? [{text: 'Licences', href: `${base}/licenses`}] : []),
   ]
   return html`<nav class="tabs" aria-label="${product}"><ul>${tabs.map(

@@ -16,6 +16,7 @@ import {AuditPage} from './audit-page.ts'
 import {licenseRoutes} from './license-routes.ts'
 import {productLink, productMain, productsMain, releaseHref} from './product-pages.ts'
 import {type RecallForm, recallMain, releaseMain} from './release-pages.ts'
+import {type ReportDays, reportDays, reportsMain} from './reports-page.ts'
 import {addressOf, hidden, pageHeaders, productsLink, send, sendProblem, typed} from './send.ts'
 import {checkForm, type Session, Sessions} from './session.ts'
 import {nextOf, signInMain} from './sign-in.ts'
@@ -37,12 +38,14 @@ declare module 'fastify' {
 const PAGE = 50
 /** Releases in the plot and table of sizes. */
 const SIZES = 60
+const DAY = 86_400
 /** The largest form is a recall: three texts of 1,000 characters, percent-encoded. */
 const FORM_BYTES = 40 * 1024
 
 /** Attempts to sign in from one address; a token cannot be guessed, this keeps the noise down. */
 const signInLimit = {perSec: 0.5, burst: 20}
 
+const reportSpan = Type.Union(reportDays.map((days) => Type.Literal(days)))
 const channel = Type.Union(channelNames.map((name) => Type.Literal(name)))
 /** What happened to a refusal before it is shown: it was counted and logged. */
 export type Refused = (error: unknown, request: FastifyRequest) => Problem
@@ -69,6 +72,7 @@ export function pageRoutes(app: PanelApp, panel: Panel, refused: Refused): void 
   app.register(async (scope) => {
     guard(scope as PanelApp, panel, sessions)
     productRoutes(scope as PanelApp, panel)
+    reportsRoute(scope as PanelApp, panel)
     releaseRoutes(scope as PanelApp, panel)
     licenseRoutes(scope as PanelApp, panel)
     auditRoute(scope as PanelApp, panel)
@@ -245,6 +249,33 @@ function productRoutes(app: PanelApp, panel: Panel): void {
         session,
         trail: [productsLink, productLink(session, name)],
         main: sizesMain(session, view),
+      })
+    },
+  )
+}
+
+function reportsRoute(app: PanelApp, {store, clock}: Panel): void {
+  app.get(
+    '/products/:product/reports',
+    {
+      config: {pageVerbs: ['release', 'license', 'audit']},
+      schema: {
+        ...hidden,
+        params: productParams,
+        querystring: Type.Object({
+          days: Type.Optional(reportSpan),
+        }),
+      },
+    },
+    async ({params, query, session}, reply) => {
+      const days: ReportDays = query.days ?? '7'
+      const {name} = await productOf({store}, params.product)
+      const counts = await store.reportCounts(name, clock() - Number(days) * DAY)
+      return send(reply, {
+        title: 'Reports',
+        session,
+        trail: [productsLink, productLink(session, name)],
+        main: reportsMain(session, {product: name, days, counts}),
       })
     },
   )
