@@ -1,6 +1,6 @@
 import {availability} from '../device/candidate.ts'
 import type {Device} from '../device/device.ts'
-import {recordsOf, tell, whileLocked} from '../device/device.ts'
+import {ifNotBusy, recordsOf, tell, whileLocked} from '../device/device.ts'
 import {openSource} from '../device/open-source.ts'
 import {flushResults, queueResults, waitingResults} from '../device/outbox.ts'
 import {runLoop} from '../device/poll.ts'
@@ -26,7 +26,7 @@ export async function deviceCheck(
 ): Promise<Outcome> {
   const device = openDevice(path)
   const source = await openSource(device)
-  const found = await whileLocked(device.root, () => look(device, source, {isRetry: false}))
+  const found = await look(device, source, {isRetry: false})
   const mayTake = found.answer.offer !== undefined && found.closed.length === 0
   return {
     result: foundJson(device, found),
@@ -82,18 +82,15 @@ export async function stageFromSource(
   mode: ProgressMode,
 ): Promise<Outcome> {
   const source = await openSource(device)
-  const offer = await whileLocked(device.root, async () => {
-    const found = await look(device, source, options)
-    const taken = checkFound(found)
-    if (options.isDryRun) return taken
-    await withProgress(`Fetching ${taken.version}`, mode, (show) =>
-      stageOffer(device, taken, options, (done, total) =>
+  const offer = checkFound(await look(device, source, options))
+  if (!options.isDryRun) {
+    await withProgress(`Fetching ${offer.version}`, mode, (show) =>
+      stageOffer(device, offer, options, (done, total) =>
         show({done, ...(total === undefined ? {} : {total}), text: 'bytes'}),
       ),
     )
-    rememberTimes(device)
-    return taken
-  })
+    await ifNotBusy(device.root, () => rememberTimes(device))
+  }
   if (!options.isDryRun) return stagedOutcome(path, device, offer.version)
   return {
     result: {dry_run: true, candidate: {version: offer.version}},
@@ -103,13 +100,15 @@ export async function stageFromSource(
 
 /** `rel device run`: polls until SIGTERM or SIGINT, and does what upgrade.policy allows. */
 export async function deviceRun(path: string, flags: {readonly once: boolean}): Promise<Outcome> {
-  const device = openDevice(path, {'dry-run': false, events: true})
+  const stopping = new AbortController()
+  const device = openDevice(path, {'dry-run': false, events: true}, stopping.signal)
   const source = await openSource(device)
   let signal: string | undefined
   let wake = () => {}
   void onStop().then((name) => {
     signal = name
     wake()
+    stopping.abort()
   })
   const sleep = (secs: number) =>
     new Promise<void>((resolve) => {
@@ -152,8 +151,8 @@ async function report(device: Device): Promise<void> {
     await whileLocked(device.root, async () => {
       rememberTimes(device)
       queueResults(device)
-      await flushResults(device)
     })
+    await flushResults(device)
   } catch (error) {
     if (!(error instanceof RelError)) throw error
     tell(device, 'upgrade_report_failed', {error_code: error.code})

@@ -42,11 +42,11 @@ function printEvent(event: DeviceEvent): void {
 }
 
 /** A node as it is, with the world around it. Refuses as readConfig does. */
-export function openDevice(path: string, flags?: ChangeFlags): Device {
+export function openDevice(path: string, flags?: ChangeFlags, stop?: AbortSignal): Device {
   const root = realRoot(path)
   const config = readConfig(root)
   const onEvent = flags?.events === true ? printEvent : () => undefined
-  return {root, config, world: realWorld(root, config, onEvent)}
+  return {root, config, world: realWorld(root, config, onEvent, stop)}
 }
 
 /** `rel device status`: reads and changes nothing. */

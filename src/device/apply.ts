@@ -45,7 +45,9 @@ export async function apply(device: Device, options: ApplyOptions): Promise<Reco
     tell(device, 'upgrade_started', {step: 'apply', version: slot.version})
     return await runTrial(device, advance(device, records, 'trial', {candidate: slot, attempts: 1}))
   } catch (error) {
-    if (error instanceof RelError && error.code !== 'upgrade_rolled_back')
+    // a trial that was left to the next run has not failed
+    const isTold = (code: string) => code === 'upgrade_rolled_back' || code === 'interrupted'
+    if (error instanceof RelError && !isTold(error.code))
       tell(device, 'upgrade_apply_failed', {error_code: error.code})
     throw error
   }

@@ -1,5 +1,5 @@
 import {RelError} from '../system/error.ts'
-import type {Device} from './device.ts'
+import {type Device, ifNotBusy} from './device.ts'
 import {paths} from './layout.ts'
 import {readSealed, writeSealed} from './sealed-file.ts'
 
@@ -21,9 +21,19 @@ function clockMark(root: string): number {
  * Remembers a signed time, once what says it was verified. One from the future is not: who signs it
  * could stop every node by it.
  */
-export function raiseMark({root, world}: Pick<Device, 'root' | 'world'>, signed: number): void {
-  if (signed > world.now() + SKEW_SECS || signed <= clockMark(root)) return
-  writeSealed(world.fs, paths.clock, {schema: 1, latest: signed})
+export function raiseMark(device: Pick<Device, 'root' | 'world'>, signed: number): void {
+  if (!raisesMark(device, signed)) return
+  writeSealed(device.world.fs, paths.clock, {schema: 1, latest: signed})
+}
+
+/** Whether raiseMark would write. */
+export function raisesMark({root, world}: Pick<Device, 'root' | 'world'>, signed: number): boolean {
+  return signed <= world.now() + SKEW_SECS && signed > clockMark(root)
+}
+
+/** raiseMark for whoever does not hold the node; not while another process acts. */
+export async function noteTime(device: Device, signed: number): Promise<void> {
+  if (raisesMark(device, signed)) await ifNotBusy(device.root, () => raiseMark(device, signed))
 }
 
 /** The time by which expiry is judged: never before what was signed already. */

@@ -19,6 +19,8 @@ export type DeviceRequest = {
   readonly headers?: HttpHeaders
   readonly authorization?: string | undefined
   readonly body?: Uint8Array
+  /** Refused with interrupted once it says so. */
+  readonly stop?: AbortSignal | undefined
 }
 
 /** An answer that fits into memory. */
@@ -80,13 +82,14 @@ function redirectOf(answer: OpenAnswer, url: URL): URL | undefined {
 }
 
 function outgoing(request: DeviceRequest, url: URL, start: URL): ExchangeRequest {
-  const {method = 'GET', headers, authorization, body} = request
+  const {method = 'GET', headers, authorization, body, stop} = request
   // another origin is another party: it learns nothing of who asks
   const mayKnow = authorization !== undefined && url.origin === start.origin
   return {
     method,
     url,
     body,
+    stop,
     headers: {
       'user-agent': 'rel-device',
       'accept-encoding': 'identity',

@@ -19,6 +19,7 @@ export type EventName =
   | 'upgrade_completed'
   | 'upgrade_rolled_back'
   | 'upgrade_stage_failed'
+  | 'upgrade_delta_failed'
   | 'upgrade_apply_failed'
   | 'upgrade_rollback_failed'
   | 'upgrade_available'
@@ -47,6 +48,8 @@ export type World = {
   /** True when the program does not run. */
   isStopped(): Promise<boolean>
   onEvent(event: DeviceEvent): void
+  /** Once it says so, waiting ends with interrupted; what is on disk is gone on with later. */
+  readonly stop?: AbortSignal | undefined
 }
 
 /** One node, opened by its folder. */
@@ -75,7 +78,12 @@ export function readConfig(root: string): DeviceConfig {
 }
 
 /** The world of a real node. */
-export function realWorld(root: string, config: DeviceConfig, onEvent: World['onEvent']): World {
+export function realWorld(
+  root: string,
+  config: DeviceConfig,
+  onEvent: World['onEvent'],
+  stop?: AbortSignal,
+): World {
   const {health, restart, stopped, bootHealthWindowSecs: secs, profile} = config
   return {
     fs: realFs(root),
@@ -84,7 +92,7 @@ export function realWorld(root: string, config: DeviceConfig, onEvent: World['on
     restart: async () => {
       if (restart === undefined) return undefined
       const {runProgram} = await import('./health.ts')
-      const exit = await runProgram(restart, secs)
+      const exit = await runProgram(restart, secs, {stop})
       return exit === 0 ? undefined : `the restart command ended with ${exit}`
     },
     health: async (version) => {
@@ -92,25 +100,51 @@ export function realWorld(root: string, config: DeviceConfig, onEvent: World['on
       const {isTakenBack} = await import('./guard.ts')
       const digest = loadRecords(root).record.candidate?.digest ?? ''
       const question = health.kind === 'process' ? {...health, root, profile, digest} : health
-      return awaitHealth(question, version, secs, () => isTakenBack(root))
+      return awaitHealth(question, version, {secs, isTakenBack: () => isTakenBack(root), stop})
     },
     isStopped: async () => {
       if (stopped === undefined) return false
       const {runProgram} = await import('./health.ts')
-      return (await runProgram(stopped, secs)) === 0
+      return (await runProgram(stopped, secs, {stop})) === 0
     },
     onEvent,
+    stop,
   }
 }
 
-/** Does work while nobody else acts on the node. Refuses with upgrade_busy. */
+/**
+ * Does work while nobody else changes what runs, or its records. Never held while a source is
+ * waited for: an operator can always go back. Refuses with upgrade_busy.
+ */
 export async function whileLocked<T>(root: string, work: () => Promise<T>): Promise<T> {
+  return holding(root, paths.lock, work)
+}
+
+/** Does work while nobody else fetches for the node. Refuses with upgrade_busy. */
+export async function whileFetching<T>(root: string, work: () => Promise<T>): Promise<T> {
+  return holding(root, paths.fetchLock, work)
+}
+
+async function holding<T>(
+  root: string,
+  name: typeof paths.lock | typeof paths.fetchLock,
+  work: () => Promise<T>,
+): Promise<T> {
   const {lockDevice} = await import('./lock.ts')
-  const unlock = lockDevice(root)
+  const unlock = lockDevice(root, name)
   try {
     return await work()
   } finally {
     unlock()
+  }
+}
+
+/** For what may be left out: nothing is done while another process acts, which is no failure. */
+export async function ifNotBusy(root: string, work: () => void): Promise<void> {
+  try {
+    await whileLocked(root, async () => work())
+  } catch (error) {
+    if (!(error instanceof RelError) || error.code !== 'upgrade_busy') throw error
   }
 }
 

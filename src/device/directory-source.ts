@@ -11,7 +11,7 @@ import {fileError, readFileLimited, statIfThere} from '../system/files.ts'
 import type {JsonValue} from '../system/json.ts'
 import {parseStrictJson} from '../trust/strict-json.ts'
 import {type Claim, claimOf, inOrder, releaseNames} from './candidate.ts'
-import {raiseMark, trustedNow} from './clock-mark.ts'
+import {noteTime, trustedNow} from './clock-mark.ts'
 import type {SourceConfig} from './config.ts'
 import type {Device} from './device.ts'
 import {machineOf, pickArtifact} from './pick-artifact.ts'
@@ -153,7 +153,7 @@ async function bundleOffer(
   const policy = {...plain, expect: {...plain.expect, version: claim.version}}
   const {manifest} =
     kind === 'tree' ? await verifyTreeManifest(path, policy) : await verifyArchived(path, policy)
-  raiseMark(device, manifest.timestamp)
+  await noteTime(device, manifest.timestamp)
   const {version, rel} = manifest
   const offer: Offer = {
     version,
@@ -212,7 +212,7 @@ async function releaseOffer(
   const {anchor} = anchorOf(root)
   const terms = {anchor, identity, product: config.product, version: claim.version, now}
   const {release} = await checkReleaseManifest(bytes, sidecar, terms)
-  raiseMark(device, release.timestamp)
+  await noteTime(device, release.timestamp)
   const {profile, target} = config
   const component = profile.kind === 'binary' ? profile.component : DEFAULT_COMPONENT
   const {whole, deltas} = pickArtifact(release, {component, ...machineOf(target, process)})

@@ -14,6 +14,7 @@ import {
   writeSync,
 } from 'node:fs'
 import {join} from 'node:path'
+import {setTimeout as sleep} from 'node:timers/promises'
 import {RelError} from '../system/error.ts'
 import {fileError, readFileLimited, statIfThere, writeFileAtomic} from '../system/files.ts'
 import type {HttpHeaders} from '../system/http.ts'
@@ -43,6 +44,8 @@ export type Wanted = {
   readonly headers?: HttpHeaders
   readonly authorization?: string | undefined
   readonly maxBytesPerSec?: number | undefined
+  /** Refused with interrupted once it says so; what is there is gone on with later. */
+  readonly stop?: AbortSignal | undefined
 }
 
 /** How patient a download is. Times are of a clock that is never set. */
@@ -198,7 +201,7 @@ class Download {
         if (known.details?.retry_at !== undefined) throw failed(error)
         const most =
           this.#part.size > before ? this.#limits.retryMs : this.#limits.retryMs * attempt
-        await new Promise((resolve) => setTimeout(resolve, Math.random() * most))
+        await pause(Math.random() * most, this.#wanted.stop)
       }
     }
   }
@@ -225,7 +228,7 @@ class Download {
   }
 
   async #attempt(): Promise<void> {
-    const {size, sha256, url, authorization} = this.#wanted
+    const {size, sha256, url, authorization, stop} = this.#wanted
     if (size !== undefined && this.#part.size === size && this.#digest() !== sha256)
       this.#restart(undefined)
     const {headersMs, idleMs, totalMs} = this.#limits
@@ -234,7 +237,7 @@ class Download {
     const idle = Math.max(idleMs, this.#slowestPieceMs())
     const timeouts = {connectMs: 10_000, headersMs, idleMs: idle, totalMs: left + idle}
     const headers = {...this.#wanted.headers, ...resumeHeaders(this.#part)}
-    const opened = await openAnswer({url, authorization, headers}, timeouts)
+    const opened = await openAnswer({url, authorization, headers, stop}, timeouts)
     const {answer} = opened
     const next = continuation(answer.status, answer.headers, this.#part, size)
     if (next.act === 'refuse') throw this.#refused(await problemOf(answer, opened.url, headersMs))
@@ -279,7 +282,7 @@ class Download {
       answer.drop()
       throw this.#mismatch(`${total} bytes are announced, ${size} are signed`)
     }
-    const pace = new Pace(this.#limits, this.#wanted.maxBytesPerSec)
+    const pace = new Pace(this.#limits, this.#wanted)
     try {
       pace.waits()
       for await (const chunk of answer.body) {
@@ -400,6 +403,7 @@ class Download {
 class Pace {
   readonly #limits: DownloadLimits
   readonly #rate: number | undefined
+  readonly #stop: AbortSignal | undefined
   readonly #started = performance.now()
   #bytes = 0
   #waitingSince = 0
@@ -407,9 +411,10 @@ class Pace {
   #windowBytes = 0
   sleptMs = 0
 
-  constructor(limits: DownloadLimits, rate: number | undefined) {
+  constructor(limits: DownloadLimits, {maxBytesPerSec, stop}: Wanted) {
     this.#limits = limits
-    this.#rate = rate
+    this.#rate = maxBytesPerSec
+    this.#stop = stop
   }
 
   waits(): void {
@@ -434,8 +439,17 @@ class Pace {
     if (this.#rate === undefined) return
     const aheadMs = (this.#bytes / this.#rate) * 1000 - (performance.now() - this.#started)
     if (aheadMs < 1) return
-    await new Promise((resolve) => setTimeout(resolve, aheadMs))
+    await pause(aheadMs, this.#stop)
     this.sleptMs += aheadMs
+  }
+}
+
+/** Refuses with interrupted. */
+async function pause(ms: number, stop: AbortSignal | undefined): Promise<void> {
+  try {
+    await sleep(ms, undefined, stop === undefined ? {} : {signal: stop})
+  } catch (cause) {
+    throw new RelError('interrupted', 'the download was stopped', {cause})
   }
 }
 

@@ -5,7 +5,7 @@ import {releaseLimits} from '../release/release-manifest.ts'
 import {RelError} from '../system/error.ts'
 import {rateLimitEnd} from '../system/http-rules.ts'
 import {releaseNames} from './candidate.ts'
-import {raiseMark, trustedNow} from './clock-mark.ts'
+import {noteTime, trustedNow} from './clock-mark.ts'
 import type {SourceConfig} from './config.ts'
 import type {Device} from './device.ts'
 import {ask, type DeviceAnswer, statusError} from './device-http.ts'
@@ -121,7 +121,7 @@ async function look(
   const terms = {anchor, identity, product: config.product, version, now}
   try {
     const {release} = await checkReleaseManifest(bytes, sidecar, terms)
-    raiseMark(device, release.timestamp)
+    await noteTime(device, release.timestamp)
     const {profile} = config
     const component = profile.kind === 'binary' ? profile.component : place.config.component
     const {whole, deltas} = pickArtifact(release, {component, ...machineOf(config.target, process)})
@@ -160,6 +160,7 @@ function fetchOf(place: Place, id: number, {size, sha256}: ReleaseArtifact): Off
       sha256,
       authorization,
       maxBytesPerSec: device.config.maxBytesPerSec,
+      stop: device.world.stop,
     }
     try {
       return await download(device.root, wanted, onProgress)
@@ -175,9 +176,10 @@ function assetUrl({api, repository}: GitHubConfig, id: number): string {
 }
 
 async function asset(place: Place, id: number, maxBytes: number): Promise<Buffer> {
-  const {config, authorization} = place
+  const {config, authorization, device} = place
+  const {stop} = device.world
   const headers = {accept: 'application/octet-stream'}
-  const request = {url: assetUrl(config, id), headers, authorization}
+  const request = {url: assetUrl(config, id), headers, authorization, stop}
   return bodyOf(await ask(request, maxBytes), 'an asset')
 }
 
@@ -189,14 +191,14 @@ async function get(
   options: {readonly mayLack: true},
 ): Promise<Buffer | undefined>
 async function get(
-  {config, authorization}: Place,
+  {config, authorization, device}: Place,
   path: string,
   what: string,
   {mayLack = false}: {readonly mayLack?: boolean} = {},
 ): Promise<Buffer | undefined> {
   const headers = {accept: 'application/vnd.github+json', 'x-github-api-version': '2022-11-28'}
   const url = `${config.api}/repos/${config.repository}${path}`
-  const answer = await ask({url, headers, authorization}, MAX_LIST_BYTES)
+  const answer = await ask({url, headers, authorization, stop: device.world.stop}, MAX_LIST_BYTES)
   return mayLack && answer.status === 404 ? undefined : bodyOf(answer, what)
 }
 

@@ -8,8 +8,6 @@ import type {HealthConfig} from './config.ts'
 import {judgeHealth, type Unhealthy} from './health-rules.ts'
 import type {ProcessQuestion} from './process-health.ts'
 
-type Question = Exclude<HealthConfig, {kind: 'process'}> | ProcessQuestion
-
 /** D2 answers in less than 1 KB. */
 const MAX_ANSWER = 64 * 1024
 
@@ -18,33 +16,58 @@ const QUESTION_SECS = 5
 
 const PAUSE_MS = 1000
 
+type Question = Exclude<HealthConfig, {kind: 'process'}> | ProcessQuestion
+
+/** How long it is waited for, and what ends the waiting early. */
+export type Waiting = {
+  readonly secs: number
+  isTakenBack(): boolean
+  readonly stop?: AbortSignal | undefined
+}
+
 /**
  * Asks until the version is healthy, the window is over or somebody else has taken the version
- * back; a suspend counts. Answers with the last reason against it.
+ * back; a suspend counts. Answers with the last reason against it. Refuses with interrupted.
  */
 export async function awaitHealth(
   health: Question,
   version: string,
-  windowSecs: number,
-  isTakenBack: () => boolean,
+  {secs, isTakenBack, stop}: Waiting,
 ): Promise<Unhealthy> {
-  const end = bootSecs() + windowSecs
+  const end = bootSecs() + secs
   for (;;) {
     if (isTakenBack()) return 'the guard took it back'
     const left = Math.max(0.1, end - bootSecs())
-    const reason = await askOnce(health, version, Math.min(QUESTION_SECS, left))
+    const reason = await askOnce(health, version, Math.min(QUESTION_SECS, left), stop)
     if (reason === undefined || bootSecs() + PAUSE_MS / 1000 >= end) return reason
-    await sleep(PAUSE_MS)
+    await sleep(PAUSE_MS, undefined, stop === undefined ? {} : {signal: stop}).catch(() => {})
+    checkGoesOn(stop)
   }
 }
 
-async function askOnce(health: Question, version: string, secs: number): Promise<Unhealthy> {
-  if (health.kind === 'url') return askUrl(health, version, secs)
+/** Nobody has judged what was not answered: the trial stays as it is, for the next run. */
+function checkGoesOn(stop: AbortSignal | undefined): void {
+  if (stop?.aborted === true) throw new RelError('interrupted', 'waiting was stopped')
+}
+
+async function askOnce(
+  health: Question,
+  version: string,
+  secs: number,
+  stop: AbortSignal | undefined,
+): Promise<Unhealthy> {
+  if (health.kind === 'url') {
+    const reason = await askUrl(health, version, secs, stop)
+    if (reason !== undefined) checkGoesOn(stop)
+    return reason
+  }
   if (health.kind === 'process') {
     const {askProcess} = await import('./process-health.ts')
-    return askProcess(health, version, undefined)
+    const reason = await askProcess(health, version, stop)
+    if (reason !== undefined) checkGoesOn(stop)
+    return reason
   }
-  const exit = await runProgram(health.command, secs, {REL_VERSION: version})
+  const exit = await runProgram(health.command, secs, {env: {REL_VERSION: version}, stop})
   return exit === 0 ? undefined : `the health command ended with ${exit}`
 }
 
@@ -52,9 +75,11 @@ function askUrl(
   {url, versionKey}: Extract<HealthConfig, {kind: 'url'}>,
   version: string,
   secs: number,
+  stop: AbortSignal | undefined,
 ): Promise<Unhealthy> {
   return new Promise((resolve) => {
-    const signal = AbortSignal.timeout(Math.ceil(secs * 1000))
+    const late = AbortSignal.timeout(Math.ceil(secs * 1000))
+    const signal = stop === undefined ? late : AbortSignal.any([late, stop])
     const request = get(url, {agent: false, signal}, (response) => {
       const pieces: Buffer[] = []
       let size = 0
@@ -83,25 +108,43 @@ function judgeBytes(bytes: Buffer, version: string, versionKey: string | undefin
   }
 }
 
-/** Runs a program in a group of its own; what is left of the group after the time is killed. */
+/**
+ * Runs a program in a group of its own; what is left of the group after the time, or once it is to
+ * stop, is killed. Refuses with interrupted: what was cut short has said nothing.
+ */
 export function runProgram(
   [file = '', ...args]: readonly string[],
   secs: number,
-  env: Readonly<Record<string, string>> = {},
+  {
+    env = {},
+    stop,
+  }: {
+    readonly env?: Readonly<Record<string, string>>
+    readonly stop?: AbortSignal | undefined
+  } = {},
 ): Promise<number | string> {
   const {PATH = '/usr/bin:/bin', HOME = '/'} = process.env
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
+    checkGoesOn(stop)
     const child = spawn(file, args, {
       stdio: 'ignore',
       env: {PATH, HOME, ...env},
       detached: true,
     })
-    const timer = setTimeout(() => {
-      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
-    }, secs * 1000)
+    const kill = () => {
+      try {
+        if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+      } catch {
+        // it has just ended by itself
+      }
+    }
+    const timer = setTimeout(kill, secs * 1000)
+    stop?.addEventListener('abort', kill)
     const done = (how: number | string) => {
       clearTimeout(timer)
-      resolve(how)
+      stop?.removeEventListener('abort', kill)
+      if (stop?.aborted === true) reject(new RelError('interrupted', 'a program was stopped'))
+      else resolve(how)
     }
     child.once('error', (error: NodeJS.ErrnoException) => done(error.code ?? 'an error'))
     child.once('exit', (code, signal) => done(code ?? signal ?? 'a signal'))

@@ -28,6 +28,7 @@ export const paths = {
   /** Grants that were used; absent until the first one. */
   grants: '.rel/grants.json',
   lock: '.rel/lock',
+  fetchLock: '.rel/fetch.lock',
   /** Space that a record may need on a full disk. */
   reserve: '.rel/reserve',
   /** What the guard reads of a trial, and what it leaves (templates/systemd/rel-guard). */

@@ -9,7 +9,7 @@ import {
 import {RelError} from '../system/error.ts'
 import {readFileLimited, statIfThere} from '../system/files.ts'
 import {trustedNow} from './clock-mark.ts'
-import type {Device} from './device.ts'
+import {type Device, ifNotBusy} from './device.ts'
 import {replaceFile} from './durable-fs.ts'
 import {paths, writing} from './layout.ts'
 import {checkNotExpired, checkTrack, type LicensedFacts} from './license-rules.ts'
@@ -75,15 +75,22 @@ export function checkRunning(device: Device, facts: LicensedFacts): void {
 }
 
 /**
- * Takes a renewed licence: genuine, of the same id, product and track, and with a higher serial.
+ * Takes a renewed licence: genuine, of the same id, product and track, and with a higher serial. It
+ * is kept unless another process acts; the next poll gets it again.
  * Returns the one that counts from now on. Refuses with upgrade_license_invalid.
  */
-export function adoptLicense(device: Device, before: LicenseFile, text: Uint8Array): LicenseFile {
+export async function adoptLicense(
+  device: Device,
+  before: LicenseFile,
+  text: Uint8Array,
+): Promise<LicenseFile> {
   const file = genuine(device, () => parseLicense(text))
   const [{license: old}, {license}] = [before, file]
   if (license.id !== old.id || license.track !== old.track)
     throw invalid(new RelError('license_exists', 'the renewal is of another licence'))
   if (license.serial <= old.serial) return before
-  writing(() => replaceFile(device.world.fs, paths.license, armouredLicense(file), 0o600))
+  await ifNotBusy(device.root, () =>
+    writing(() => replaceFile(device.world.fs, paths.license, armouredLicense(file), 0o600)),
+  )
   return file
 }

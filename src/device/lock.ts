@@ -8,12 +8,15 @@ import {paths, writing} from './layout.ts'
 /** SQLITE_BUSY, https://sqlite.org/rescode.html */
 const BUSY = 5
 
+/** What runs and its records; what is being fetched. Whoever needs both takes them the other way round. */
+type LockName = typeof paths.lock | typeof paths.fetchLock
+
 /**
  * Holds a node for this process: an exclusive lock of SQLite's, which the system gives back when
  * the process ends, however it ends. Refuses with upgrade_busy, upgrade_io_error, write_failed.
  */
-export function lockDevice(root: string): () => void {
-  const path = join(root, paths.lock)
+export function lockDevice(root: string, name: LockName = paths.lock): () => void {
+  const path = join(root, name)
   let lock: DatabaseSync
   // of a disk that is read-only SQLite says the same as of a file that may not be written
   writing(() => accessSync(join(root, paths.private), constants.W_OK))
@@ -21,7 +24,7 @@ export function lockDevice(root: string): () => void {
     keepPrivate(path)
     lock = new DatabaseSync(path, {timeout: 0})
   } catch (error) {
-    throw new RelError('write_failed', `cannot open ${paths.lock}`, {cause: error})
+    throw new RelError('write_failed', `cannot open ${name}`, {cause: error})
   }
   try {
     lock.exec('PRAGMA journal_mode=MEMORY; PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE')
@@ -30,8 +33,8 @@ export function lockDevice(root: string): () => void {
     lock.close()
     const {errcode} = error as {errcode?: number}
     if (((errcode ?? 0) & 0xff) === BUSY)
-      throw new RelError('upgrade_busy', 'another process holds the lock of this node')
-    throw new RelError('write_failed', `cannot lock ${paths.lock}`, {cause: error})
+      throw new RelError('upgrade_busy', `another process holds ${name}`)
+    throw new RelError('write_failed', `cannot lock ${name}`, {cause: error})
   }
 }
 

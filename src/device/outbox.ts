@@ -4,6 +4,7 @@ import {join} from 'node:path'
 import {licenseHeader} from '../release/license-file.ts'
 import type {ErrorCode} from '../system/codes.ts'
 import {RelError} from '../system/error.ts'
+import {statIfThere} from '../system/files.ts'
 import {sha256Hex} from '../system/hash.ts'
 import type {JsonObject} from '../system/json.ts'
 import {canonicalJson} from '../trust/canonical-json.ts'
@@ -99,7 +100,11 @@ function idsOf(root: string): readonly string[] {
   if (lstatSync(folder, {throwIfNoEntry: false}) === undefined) return []
   return readdirSync(folder)
     .flatMap((name) => /^([0-9a-f]{64})\.json$/.exec(name)?.[1] ?? [])
-    .map((id) => ({id, time: lstatSync(join(folder, `${id}.json`)).mtimeMs}))
+    .map((id) => {
+      // another process may just have told it
+      const stat = lstatSync(join(folder, `${id}.json`), {throwIfNoEntry: false})
+      return {id, time: stat?.mtimeMs ?? 0}
+    })
     .toSorted((a, b) => a.time - b.time || (a.id < b.id ? -1 : 1))
     .map(({id}) => id)
 }
@@ -116,21 +121,24 @@ function drop(device: Device, id: string, why: ErrorCode): void {
 
 /**
  * Tells a panel what waits. What it does not answer stays; what it will never take is dropped, and
- * that is told. Nothing here changes what the node is, and nothing is thrown.
+ * that is told. Nothing here changes what the node is, and nothing is thrown. Needs no lock: a report
+ * that two processes send at once is one for the panel.
  */
 export async function flushResults(device: Device): Promise<void> {
   const {source} = device.config
-  if (source?.kind !== 'panel') return
+  if (source?.kind !== 'panel' || device.world.stop?.aborted === true) return
   try {
     for (const id of idsOf(device.root)) await send(device, source.url, id)
   } catch (error) {
     if (!(error instanceof RelError)) throw error
+    if (error.code === 'interrupted') return
     tell(device, 'upgrade_report_failed', {error_code: error.code})
   }
 }
 
 async function send(device: Device, url: string, id: string): Promise<void> {
   const path = `${paths.outbox}/${id}.json`
+  if (statIfThere(join(device.root, path)) === undefined) return
   const result = read(device, path)
   if (result === undefined) return drop(device, id, 'upgrade_state_corrupt')
   const license = licenseOf(device)
@@ -141,6 +149,7 @@ async function send(device: Device, url: string, id: string): Promise<void> {
       headers: {'content-type': 'application/json', 'idempotency-key': id},
       authorization: license === undefined ? undefined : `Bearer ${licenseHeader(license)}`,
       body: Buffer.from(JSON.stringify(result)),
+      stop: device.world.stop,
     },
     MAX_ANSWER_BYTES,
   )

@@ -12,7 +12,7 @@ import {retryAfter, strongEtag} from '../system/http-rules.ts'
 import type {JsonObject} from '../system/json.ts'
 import type {Anchor} from '../trust/anchor.ts'
 import {parseStrictJson} from '../trust/strict-json.ts'
-import {raiseMark, trustedNow} from './clock-mark.ts'
+import {trustedNow} from './clock-mark.ts'
 import type {SourceConfig} from './config.ts'
 import {type Device, recordsOf} from './device.ts'
 import {ask, type DeviceAnswer, statusError} from './device-http.ts'
@@ -80,7 +80,7 @@ async function currentLicense(device: Device, {url}: PanelConfig): Promise<Licen
     {url: `${url}/update/license`, authorization, stop: device.world.stop},
     MAX_LICENSE_BYTES,
   )
-  const current = answer.status === 200 ? adoptLicense(device, file, answer.body) : file
+  const current = answer.status === 200 ? await adoptLicense(device, file, answer.body) : file
   checkNotExpired(current.license, now)
   return current
 }
@@ -109,8 +109,6 @@ async function findD0(panel: Panel, question: Question): Promise<Answer> {
   const offer =
     compareVersions(file.release.version, question.running) > 0 ? offerOf(panel, file) : undefined
   // everything is verified: from here on it may be remembered
-  if (fresh !== undefined) raiseMark(device, fresh.issued)
-  raiseMark(device, file.release.timestamp)
   const etag = strongEtag(answer.headers)
   const isNothing = offer === undefined && etag !== undefined
   const seen: Seen = {
@@ -120,7 +118,8 @@ async function findD0(panel: Panel, question: Question): Promise<Answer> {
       : {log: fresh.log, signers: fresh.signers, expires: fresh.expires}),
     ...(isNothing ? {nothing: {etag, question: query.toString()}} : {}),
   }
-  keepSeen(device, before, seen)
+  const signed = [...(fresh === undefined ? [] : [fresh.issued]), file.release.timestamp]
+  await keepSeen(device, before, seen, signed)
   return answerOf(answer, offer, fresh?.expires, now)
 }
 

@@ -1,6 +1,6 @@
 import {RelError} from '../system/error.ts'
 import type {JsonObject} from '../system/json.ts'
-import {type Device, tell, whileLocked} from './device.ts'
+import {type Device, ifNotBusy, tell} from './device.ts'
 import {paths} from './layout.ts'
 import {firstPollSecs, MAX_ASKED_SECS, nextPollSecs} from './poll-rules.ts'
 import {readSealed, writeSealed} from './sealed-file.ts'
@@ -38,7 +38,7 @@ export async function runLoop(
     polls += 1
     let askedSecs: number | undefined
     try {
-      last = await whileLocked(device.root, () => turn(device, source, stopper(world)))
+      last = await turn(device, source, stopper(world))
       failures = 0
       askedSecs = last.found.answer.pollAfterSecs
       tellFound(device, last)
@@ -76,7 +76,7 @@ function mustWait({root, world}: Device): boolean {
 async function rememberWait({root, world}: Device, secs = 0): Promise<void> {
   if (secs === 0) return
   const until = world.now() + Math.min(MAX_ASKED_SECS, secs)
-  await whileLocked(root, async () => {
+  await ifNotBusy(root, () => {
     writeSealed(world.fs, paths.wait, {schema: 1, not_before: until})
   })
 }

@@ -1,7 +1,7 @@
 import {RelError} from '../system/error.ts'
 import type {JsonObject, JsonValue} from '../system/json.ts'
-import {trustedNow} from './clock-mark.ts'
-import type {Device} from './device.ts'
+import {raiseMark, raisesMark, trustedNow} from './clock-mark.ts'
+import {type Device, ifNotBusy} from './device.ts'
 import {freshnessKeys, type LogHead, staleSince} from './freshness.ts'
 import {paths} from './layout.ts'
 import {readSealed, writeSealed} from './sealed-file.ts'
@@ -72,12 +72,29 @@ export function rememberedStale(device: Device): number | undefined {
   return expires === undefined ? undefined : staleSince({expires}, trustedNow(device))
 }
 
-/** Remembers it, if it is anything new: a poll that finds nothing writes nothing. */
-export function keepSeen({world}: Device, before: Seen, seen: Seen): void {
-  const [old, next] = [jsonOf(before), jsonOf(seen)]
-  if (JSON.stringify(old) !== JSON.stringify(next)) {
-    writeSealed(world.fs, paths.seen, next)
-  }
+/**
+ * Remembers what was verified, if it is anything new: a poll that finds nothing writes nothing and
+ * takes no lock. While another process acts, or when it has heard something meanwhile, that one
+ * counts: this was news to nobody else, and the next poll hears it again.
+ */
+export async function keepSeen(
+  device: Device,
+  before: Seen,
+  seen: Seen,
+  signed: readonly number[],
+): Promise<void> {
+  const {root, world} = device
+  const isNew = textJson(before) !== textJson(seen)
+  if (!isNew && !signed.some((time) => raisesMark(device, time))) return
+  await ifNotBusy(root, () => {
+    for (const time of signed) raiseMark(device, time)
+    if (isNew && textJson(loadSeen(root, seen.source)) === textJson(before))
+      writeSealed(world.fs, paths.seen, jsonOf(seen))
+  })
+}
+
+function textJson(seen: Seen): string {
+  return JSON.stringify(jsonOf(seen))
 }
 
 function jsonOf({source, log, signers = [], expires, nothing}: Seen): JsonObject {

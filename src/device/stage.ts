@@ -1,4 +1,5 @@
 import {isDeltaName} from '../bundle/delta/delta-name.ts'
+import type {ErrorCode} from '../system/codes.ts'
 import {RelError} from '../system/error.ts'
 import {checkClock, trustedNow} from './clock-mark.ts'
 import {advance, type Device, recordsOf, tell} from './device.ts'
@@ -25,6 +26,10 @@ export type StageOptions = {
   readonly grant?: GrantFile
   /** What a source has promised; refused with version_mismatch or channel_mismatch else. */
   readonly expect?: {readonly version?: string; readonly channel?: string}
+  /** Who calls has told that it begins. */
+  readonly isStarted?: boolean
+  /** Who calls goes on when it fails, and tells what comes of it. */
+  readonly isOneWayOfTwo?: boolean
 }
 
 /** What was verified, and what it would be called once it is staged. */
@@ -142,7 +147,7 @@ export async function stage(
   const records = await resume(device)
   checkNotDegraded(records.record.state, options.isUnattended)
   const check = newGates(device, records, options)
-  tell(device, 'upgrade_started', {step: 'stage'})
+  if (options.isStarted !== true) tell(device, 'upgrade_started', {step: 'stage'})
   try {
     const place = typeof source === 'string' ? await localPlace(device, source) : source
     const slot = await place(device, check)
@@ -153,10 +158,14 @@ export async function stage(
     return staged
   } catch (error) {
     const known = upgradeError(error)
-    const code = known instanceof RelError ? known.code : 'internal_error'
-    tell(device, 'upgrade_stage_failed', {error_code: code})
+    if (options.isOneWayOfTwo !== true) tell(device, 'upgrade_stage_failed', failureOf(known))
     throw known
   }
+}
+
+/** What an event says of a failure. */
+export function failureOf(error: unknown): {readonly error_code: ErrorCode} {
+  return {error_code: error instanceof RelError ? error.code : 'internal_error'}
 }
 
 /** A bundle on this machine or a delta to it, or the folder of a release of a node of one program. */

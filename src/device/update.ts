@@ -3,7 +3,7 @@ import type {ErrorCode} from '../system/codes.ts'
 import {RelError} from '../system/error.ts'
 import {apply} from './apply.ts'
 import {checkClock} from './clock-mark.ts'
-import {type Device, recordsOf} from './device.ts'
+import {type Device, ifNotBusy, recordsOf, tell, whileFetching, whileLocked} from './device.ts'
 import {dropDownload} from './download.ts'
 import type {Records} from './layout.ts'
 import {checkLicensed} from './license-gate.ts'
@@ -11,7 +11,7 @@ import {queueFailure, queueResults} from './outbox.ts'
 import {rememberRefused, wasRefused} from './refused.ts'
 import {resume} from './resume.ts'
 import type {Answer, Offer, OnProgress, Source} from './source.ts'
-import {localPlace, type Place, type StageOptions, stage} from './stage.ts'
+import {failureOf, localPlace, type Place, type StageOptions, stage} from './stage.ts'
 import {type Closed, checkNotDegraded, closedGates} from './state.ts'
 
 /** What a source has for a node, and what speaks against taking it. */
@@ -130,7 +130,9 @@ type StageOffer = Pick<StageOptions, 'isRetry' | 'isUnattended' | 'grant'>
 
 /**
  * Fetches an offer and stages it, by a delta from what runs where there is one, else the whole; what
- * was fetched is removed. Refuses as Offer.fetch and stage do.
+ * was fetched is removed, unless another process acts just then: the next run has it at once. The
+ * node itself is held only while it is staged, and its gates are asked again then. Refuses as
+ * Offer.fetch and stage do.
  */
 export async function stageOffer(
   device: Device,
@@ -139,21 +141,62 @@ export async function stageOffer(
   onProgress?: OnProgress,
 ): Promise<Records> {
   checkNotDegraded(recordsOf(device).record.state, options.isUnattended)
-  const byDelta = await stageDelta(device, offer, options, onProgress)
-  if (byDelta !== undefined) return byDelta
+  return whileFetching(device.root, async () => {
+    tell(device, 'upgrade_started', {step: 'stage', version: offer.version})
+    try {
+      const byDelta = await stageDelta(device, offer, options, onProgress)
+      return byDelta ?? (await stageWhole(device, offer, options, onProgress))
+    } catch (error) {
+      if (!isOf(error, 'interrupted')) tell(device, 'upgrade_stage_failed', failureOf(error))
+      throw error
+    }
+  })
+}
+
+async function stageWhole(
+  device: Device,
+  offer: Offer,
+  options: StageOffer,
+  onProgress: OnProgress | undefined,
+): Promise<Records> {
   const path = await offer.fetch(onProgress)
+  return thenDrop(device, path, async () => {
+    try {
+      const place = await placeOf(device, offer, path)
+      return await stageNow(device, offer, place, options)
+    } catch (error) {
+      await ifNotBusy(device.root, () => rememberRefused(device, offer, error))
+      throw error
+    }
+  })
+}
+
+async function thenDrop<T>({root}: Device, path: string, work: () => Promise<T>): Promise<T> {
+  let isKept = false
   try {
-    return await stage(device, await placeOf(device, offer, path), promised(offer, options))
+    return await work()
   } catch (error) {
-    rememberRefused(device, offer, error)
+    isKept = isOf(error, 'upgrade_busy')
     throw error
   } finally {
-    dropDownload(device.root, path)
+    if (!isKept) dropDownload(root, path)
   }
 }
 
-function promised({version, channel}: Offer, options: StageOffer): StageOptions {
-  return {...options, expect: {version, ...(channel === undefined ? {} : {channel})}}
+function stageNow(
+  device: Device,
+  {version, channel}: Offer,
+  place: Place,
+  options: StageOffer,
+): Promise<Records> {
+  const expect = {version, ...(channel === undefined ? {} : {channel})}
+  return whileLocked(device.root, () =>
+    stage(device, place, {...options, expect, isStarted: true, isOneWayOfTwo: true}),
+  )
+}
+
+function isOf(error: unknown, code: ErrorCode): boolean {
+  return error instanceof RelError && error.code === code
 }
 
 /** What the whole may mend. */
@@ -164,7 +207,7 @@ const ofDelta: readonly ErrorCode[] = [
   'upgrade_size_exceeded',
 ]
 
-/** Undefined where there is no delta for this node, or it came to nothing. */
+/** Undefined where there is no delta for this node, or it came to nothing, which is told. */
 async function stageDelta(
   device: Device,
   offer: Offer,
@@ -178,15 +221,13 @@ async function stageDelta(
   const {mayTakeDelta} = await import('./delta-tries.ts')
   if (!mayTakeDelta(device, offer.version)) return undefined
   const {deltaPlace} = await import('./place-delta.ts')
-  let path: string | undefined
   try {
-    path = await delta.fetch(onProgress)
-    return await stage(device, deltaPlace(path), promised(offer, options))
+    const path = await delta.fetch(onProgress)
+    return await thenDrop(device, path, () => stageNow(device, offer, deltaPlace(path), options))
   } catch (error) {
     if (!(error instanceof RelError) || !ofDelta.includes(error.code)) throw error
+    tell(device, 'upgrade_delta_failed', {version: offer.version, error_code: error.code})
     return undefined
-  } finally {
-    if (path !== undefined) dropDownload(device.root, path)
   }
 }
 
@@ -206,11 +247,14 @@ export type Turn = {
 
 /**
  * One poll, and what upgrade.policy allows after it. What is staged is applied also when the source
- * does not answer. Refuses as look, stageOffer and apply do.
+ * does not answer. The node is held while something of it is changed, not while the source is waited
+ * for. Refuses as look, stageOffer and apply do.
  */
 export async function turn(device: Device, source: Source, onProgress?: OnProgress): Promise<Turn> {
-  queueResults(device) // before anything happens, so that what happens is news
-  await resume(device)
+  await whileLocked(device.root, async () => {
+    queueResults(device) // before anything happens, so that what happens is news
+    await resume(device)
+  })
   const options = {isRetry: false, isUnattended: true}
   let found: Found | undefined
   let failure: unknown
@@ -227,9 +271,9 @@ export async function turn(device: Device, source: Source, onProgress?: OnProgre
     }
   } catch (error) {
     failure = error
-    noteFailure(device, found?.answer.offer, error)
+    await noteFailure(device, found?.answer.offer, error)
   }
-  if (await mayApply(device)) {
+  if (!isOf(failure, 'interrupted') && (await mayApply(device))) {
     await applyStaged(device, found?.answer.offer, onProgress)
     did = 'applied'
   }
@@ -238,9 +282,17 @@ export async function turn(device: Device, source: Source, onProgress?: OnProgre
 }
 
 /** A failure that has a version is a result, and is reported. */
-function noteFailure(device: Device, offer: Offer | undefined, error: unknown): void {
-  if (offer === undefined || !(error instanceof RelError) || error.code === 'interrupted') return
-  queueFailure(device, {code: error.code, version: offer.version, phase: 'stage'})
+async function noteFailure(
+  device: Device,
+  offer: Offer | undefined,
+  error: unknown,
+): Promise<void> {
+  if (offer === undefined || !(error instanceof RelError)) return
+  const {code} = error
+  if (code === 'interrupted' || code === 'upgrade_busy') return
+  await ifNotBusy(device.root, () =>
+    queueFailure(device, {code, version: offer.version, phase: 'stage'}),
+  )
 }
 
 /** What was damaged on disk since it was staged is fetched once more. */
@@ -250,13 +302,13 @@ async function applyStaged(
   onProgress: OnProgress | undefined,
 ): Promise<void> {
   const options = {isRetry: false, isUnattended: true}
+  const applyNow = () => whileLocked(device.root, () => apply(device, options))
   try {
-    await apply(device, options)
+    await applyNow()
   } catch (error) {
-    if (!(error instanceof RelError) || error.code !== 'upgrade_staged_corrupt') throw error
-    if (offer === undefined) throw error
+    if (!isOf(error, 'upgrade_staged_corrupt') || offer === undefined) throw error
     await stageOffer(device, offer, options, onProgress)
-    await apply(device, options)
+    await applyNow()
   }
 }
 

@@ -51,6 +51,8 @@ export type ExchangeRequest = {
   readonly url: URL
   readonly headers: HttpHeaders
   readonly body?: Uint8Array | HttpPieces | undefined
+  /** Ends it wherever it is, also within its answer: refused with interrupted. */
+  readonly stop?: AbortSignal | undefined
 }
 
 /** The head of an answer; its body is still on the way and must be read or dropped. */
@@ -71,7 +73,7 @@ export function exchange(
   timeouts: HttpTimeouts,
   agents: HttpAgents,
 ): Promise<OpenAnswer> {
-  const {method, url, headers, body} = request
+  const {method, url, headers, body, stop} = request
   const isTls = url.protocol === 'https:'
   const options = {method, headers: {...headers}, agent: isTls ? agents.https : agents.http}
   return new Promise((resolve, reject) => {
@@ -79,6 +81,9 @@ export function exchange(
     let underWay: {destroy(error: Error): unknown} = outgoing
     const late = (what: string, ms: number) => () =>
       underWay.destroy(new RelError('http_timeout', `${shownUrl(url)}: ${what} took over ${ms} ms`))
+    const stopped = () => underWay.destroy(new RelError('interrupted', 'it was stopped'))
+    stop?.addEventListener('abort', stopped)
+    if (stop?.aborted === true) stopped()
     const patience = (what: string, ms: number) => setTimeout(late(what, ms), ms)
     let total = patience('the answer', timeouts.totalMs)
     let phase = patience('connecting', timeouts.connectMs)
@@ -103,6 +108,7 @@ export function exchange(
       isOver = true
       clearTimeout(phase)
       clearTimeout(total)
+      stop?.removeEventListener('abort', stopped)
       reject(headError(error, url))
     }
     outgoing.on('error', fail)
@@ -117,6 +123,7 @@ export function exchange(
       underWay = message
       message.on('close', () => {
         clearTimeout(total)
+        stop?.removeEventListener('abort', stopped)
         // an answer to half a body: the rest is not wanted, the connection not usable
         if (!outgoing.writableEnded) outgoing.destroy()
       })

@@ -111,7 +111,7 @@ test('health is asked over HTTP, and an endpoint that hangs or babbles is not he
   await new Promise((done) => server.once('listening', done))
   const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const ask = (path: string) =>
-    awaitHealth({kind: 'url', url: base + path}, '2.0.0', 1, () => false)
+    awaitHealth({kind: 'url', url: base + path}, '2.0.0', {secs: 1, isTakenBack: () => false})
   try {
     assert.is(await ask('/health'), undefined)
     assert.type(await ask('/endless'), 'string')

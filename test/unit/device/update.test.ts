@@ -128,8 +128,8 @@ test('what is staged by hand says how late it is as well', async () => {
   const back = atTime(node, testNow - 60 - 86_401)
   await rejectsCode(() => stage(back, sources.of('1.1.0'), plain), 'upgrade_clock_untrusted')
   const nearly = atTime(node, testNow - 86_400)
-  // its manifest is from the future of this clock: another refusal, so the gate was open
-  await rejectsCode(() => stage(nearly, sources.of('1.1.0'), plain), 'timestamp_future')
+  // its manifest is from the future of this clock, not of the latest time that was signed
+  assert.is((await stage(nearly, sources.of('1.1.0'), plain)).record.state, 'staged')
 })
 
 test.run()
