@@ -384,4 +384,18 @@ test('what the guard leads back while the updater waits is not committed', async
   assert.is(linkOf(root), 'versions/1.0.0')
 })
 
+test('a version on trial that brings its own mv, ln and rm is led back by those of the machine', async () => {
+  const root = copyOf()
+  const bin = join(root, 'versions/1.1.0/bin')
+  for (const name of ['mv', 'ln', 'rm', 'readlink', 'sync', 'sha256sum'])
+    writeFileSync(join(bin, name), `#!/bin/sh\necho ${name} >>'${root}/ran-as-root'\n`, {
+      mode: 0o755,
+    })
+  // as Environment=PATH=DIR/current/bin:... of a service
+  const path = `${root}/current/bin:/usr/bin:/bin`
+  for (let start = 1; start <= 4; start++) assert.is((await runGuard(root, {path})).code, 0)
+  assert.is(linkOf(root), 'versions/1.0.0')
+  assert.not.ok(existsSync(join(root, 'ran-as-root')))
+})
+
 test.run()

@@ -68,6 +68,8 @@ export async function runGuard(
   options: {
     readonly shell?: keyof typeof shells
     readonly args?: readonly string[]
+    /** Of the service, instead of the stubs. */
+    readonly path?: string
     /** What systemd gives to ExecStop= while the program is there. */
     readonly mainPid?: number
     readonly verifySecs?: number
@@ -80,7 +82,8 @@ export async function runGuard(
   writeFileSync(log, '')
   const {at = 0, when = 'before'} = options.kill ?? {}
   const env = {
-    PATH: path,
+    PATH: options.path ?? path,
+    ...(options.path === undefined ? {REL_GUARD_PATH: path} : {}),
     GUARD_REAL: REAL,
     GUARD_LOG: log,
     GUARD_AT: String(at),
