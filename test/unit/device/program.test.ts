@@ -171,6 +171,8 @@ test('the owner of the program is kept', async () => {
   await apply(device, plain)
   const {uid, gid, mode} = statSync(device.path)
   assert.equal([uid, gid, mode & 0o7777], [12345, 12346, 0o755])
+  // a version on trial runs as its owner: it must not be able to spoil its way back
+  assert.is(statSync(`${device.path}.rel-prev`).uid, 0)
   await rollback(device)
   assert.is(statSync(device.path).uid, 12345)
 })
