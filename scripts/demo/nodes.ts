@@ -82,7 +82,7 @@ async function makeNodes(panel: string): Promise<void> {
       target: `linux-${arch}`,
       source: {panel, component: 'agent'},
       binary: {path: program, component: 'agent'},
-      upgrade: {enabled: true, policy: 'auto', boot_health_window_secs: 1},
+      upgrade: {enabled: true, policy: 'auto', boot_health_window_secs: 3},
       health: {command: ['sh', '-c', `test "$(${program})" = "$REL_VERSION"`]},
     }
     writeFileSync(join(home, `${node}.json`), JSON.stringify(config))
@@ -101,6 +101,7 @@ async function update(): Promise<void> {
   await run('device stage oslo', 0, place)
   await run('device apply oslo', 0, place)
   await says('1.4.2')
+  await run('device check berlin', 0, place)
 }
 
 /** Starts the programs themselves: what runs on both nodes. */
