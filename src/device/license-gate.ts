@@ -32,7 +32,7 @@ export function licenseOf(device: Device): LicenseFile | undefined {
   throw invalid(new RelError('license_missing', `${paths.license} is missing`))
 }
 
-/** What parses and is signed for this node. Refuses with upgrade_license_invalid. */
+/** What parses and is signed for this node. Refuses with upgrade_license_invalid, file_unreadable. */
 export function genuine(device: Device, parse: () => LicenseFile): LicenseFile {
   const {root, config} = device
   try {
@@ -42,7 +42,8 @@ export function genuine(device: Device, parse: () => LicenseFile): LicenseFile {
     throw new RelError('license_wrong_product', `it is for ${file.license.product}`)
   } catch (error) {
     if (!(error instanceof RelError) || error.code.startsWith('upgrade_')) throw error
-    throw invalid(error)
+    // of one that cannot be read just now nothing is known
+    throw error.code === 'file_unreadable' ? error : invalid(error)
   }
 }
 
