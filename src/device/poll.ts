@@ -20,8 +20,8 @@ export type LoopWorld = {
 export type LoopEnd = {readonly polls: number; readonly failed: number; readonly last?: Turn}
 
 /**
- * Polls until it is stopped, or once and at once, unless the source asked for later. Failures are told and waited out; with `isOnce` they
- * end it. What is under way is ended where it can be continued. Results are reported after each turn.
+ * Polls until it is stopped, or once and at once; a source that asked for later is not asked then.
+ * Failures are told and waited out; with `isOnce` they end it. What is under way is ended where it can be continued. Results are reported after each turn.
  */
 export async function runLoop(
   device: Device,
@@ -32,7 +32,8 @@ export async function runLoop(
   const {pollIntervalSecs: interval} = device.config
   let [polls, failed, failures] = [0, 0, 0]
   let last: Turn | undefined
-  if (isOnce && mustWait(device)) return {polls, failed}
+  if (isOnce && mustWait(device))
+    return {polls, failed, last: await turn(device, silent, stopper(world))}
   if (!isOnce) await world.sleep(firstPollSecs(interval, world.random()))
   while (!world.isStopping()) {
     polls += 1
@@ -62,6 +63,12 @@ export async function runLoop(
   }
   return {polls, failed, ...(last === undefined ? {} : {last})}
 }
+
+/**
+ * What a node hears that asks nobody: what it does of itself, such as ending a trial that was killed or
+ * applying what is staged, is no source's to put off.
+ */
+const silent: Source = {find: async () => ({})}
 
 /**
  * True while a source that asked a node to come back later is not to be asked: a timer that starts

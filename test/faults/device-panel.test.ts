@@ -3,12 +3,14 @@ import {existsSync, readdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
+import {apply} from '../../src/device/apply.ts'
 import type {Device} from '../../src/device/device.ts'
 import {loadRecords} from '../../src/device/layout.ts'
 import {openSource} from '../../src/device/open-source.ts'
 import {runLoop} from '../../src/device/poll.ts'
 import {repair} from '../../src/device/repair.ts'
 import type {Answer} from '../../src/device/source.ts'
+import {stage} from '../../src/device/stage.ts'
 import {look, stageOffer, turn} from '../../src/device/update.ts'
 import {MerkleTree} from '../../src/panel/store/merkle.ts'
 import {parseLicense} from '../../src/release/license-file.ts'
@@ -626,6 +628,35 @@ test('polls that a timer starts leave a panel alone for as long as it asks', asy
     await rejectsCode(() => once(atTime(node, testNow - 10 * 86_400)), 'upgrade_source_unreachable')
     assert.is(server.seen.length, 3)
   })
+})
+
+test('a panel that wants to be left alone puts off nothing that the node does of itself', async () => {
+  const later = {'retry-after': '86400'}
+  const script: Script = {
+    manifest: (_request, response) => sendStatus(response, 503, undefined, later),
+  }
+  const upgrade = {policy: 'auto'}
+  await against(
+    good,
+    script,
+    async (node, server) => {
+      const world = {random: () => 0, sleep: async () => {}, isStopping: () => false}
+      const source = await openSource(node)
+      const once = () => runLoop(node, source, world, {isOnce: true, report: async () => {}})
+      await rejectsCode(() => once(), 'upgrade_source_unreachable')
+      const bundle = join(node.root, '..', 'by-hand.tar.gz')
+      writeFileSync(bundle, [...good.bytes.values()][0] ?? '')
+      await stage(node, bundle, plain)
+      const cut = async () => Promise.reject(new Error('power cut'))
+      await apply({...node, world: {...node.world, health: cut}}, plain).catch(() => undefined)
+      assert.is(loadRecords(node.root).record.state, 'trial')
+      assert.is((await once()).polls, 0)
+      const {record} = loadRecords(node.root)
+      assert.equal([record.state, record.running.version], ['committed', '1.1.0'])
+      assert.is(server.seen.length, 1)
+    },
+    {upgrade},
+  )
 })
 
 test('a damaged memory is refused, not forgotten, until a person repairs it', async () => {
