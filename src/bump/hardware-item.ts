@@ -1,11 +1,12 @@
 import {z} from 'zod'
 import {type Untestable, untestables} from '../gates/hardware-evidence.ts'
+import {digestPattern} from '../system/digest.ts'
 import {RelError} from '../system/error.ts'
 import type {JsonObject} from '../system/json.ts'
 import type {Trust} from '../trust/trust-source.ts'
 import {checkStatement, statementIn} from './signed-statement.ts'
 
-const digest = z.string().regex(/^[0-9a-f]{64}$/)
+const digest = z.string().regex(digestPattern)
 const line = z
   .string()
   .min(1)

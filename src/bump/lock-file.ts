@@ -1,3 +1,4 @@
+import {isDigest} from '../system/digest.ts'
 import {RelError} from '../system/error.ts'
 import type {JsonObject, JsonValue} from '../system/json.ts'
 import {type IntegrityLevel, integrityLevels} from '../upstream/upstream.ts'
@@ -49,7 +50,7 @@ function entryOf(item: string, json: unknown): LockEntry {
     level: level as IntegrityLevel,
     verifiedAt: verified_at,
     artifacts: Object.entries(object(artifacts ?? {}, item)).map(([path, sha256]) => {
-      if (typeof sha256 === 'string' && /^[0-9a-f]{64}$/.test(sha256)) return {path, sha256}
+      if (typeof sha256 === 'string' && isDigest(sha256)) return {path, sha256}
       throw new RelError('lock_invalid', `${LOCK_FILE}: ${item}: ${path} has no digest`)
     }),
     upstream: object(upstream, item) as JsonObject,

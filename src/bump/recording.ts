@@ -2,6 +2,7 @@ import {copyFileSync, mkdirSync} from 'node:fs'
 import {join} from 'node:path'
 import type {GateResult} from '../gates/gate.ts'
 import {isErrorCode} from '../system/codes.ts'
+import {isDigest} from '../system/digest.ts'
 import {RelError} from '../system/error.ts'
 import {fileError, readFileLimited, statIfThere, writeFileAtomic} from '../system/files.ts'
 import {sha256Hex} from '../system/hash.ts'
@@ -184,7 +185,7 @@ function fileAnswer(folder: string, {path, sha256, size, fetched}: Downloaded): 
 /** A recording is data from somewhere: its files are what their names say or nothing. */
 function keptFile(folder: string, sha256: string): string {
   const path = join(folder, 'files', sha256)
-  if (!/^[0-9a-f]{64}$/.test(sha256) || sha256Hex(readFileLimited(path, MAX_FILE_BYTES)) !== sha256)
+  if (!isDigest(sha256) || sha256Hex(readFileLimited(path, MAX_FILE_BYTES)) !== sha256)
     throw broken(path)
   return path
 }

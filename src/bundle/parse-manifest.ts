@@ -1,3 +1,4 @@
+import {isDigest} from '../system/digest.ts'
 import {RelError} from '../system/error.ts'
 import type {JsonObject, JsonValue} from '../system/json.ts'
 import {type EnvelopeSignature, parseSignatures} from '../trust/envelope.ts'
@@ -222,7 +223,7 @@ function versionOf(value: JsonValue | undefined, what: string): string {
 }
 
 function digestOf(value: JsonValue | undefined, path: string): string {
-  if (typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)) return value
+  if (typeof value === 'string' && isDigest(value)) return value
   throw malformed(`the SHA-256 of ${shownPath(path)} is not 64 lower-case hex digits`)
 }
 

@@ -1,4 +1,5 @@
 import {systemTime} from '../system/clock.ts'
+import {isDigest} from '../system/digest.ts'
 import {RelError} from '../system/error.ts'
 import type {Anchor, AnchorKey, LegacyRule} from '../trust/anchor.ts'
 import {findKey} from '../trust/anchor-keys.ts'
@@ -91,7 +92,7 @@ export async function revoke(key: string | undefined, flags: RevokeFlagValues): 
 }
 
 function revokeDigests(digests: readonly string[], flags: ChangeFlagValues): Promise<Outcome> {
-  if (!digests.every((digest) => /^[0-9a-f]{64}$/.test(digest)))
+  if (!digests.every(isDigest))
     throw new RelError('usage_invalid', '--digest takes 64 lower-case hex digits')
   return changeAnchor(flags, (anchor: Anchor, expires) =>
     planRevokeDigests(anchor, digests, expires),

@@ -1,3 +1,4 @@
+import {digestPattern} from '../system/digest.ts'
 import {RelError} from '../system/error.ts'
 import type {JsonObject, JsonValue} from '../system/json.ts'
 import {
@@ -63,14 +64,12 @@ function anchorOf(trust: JsonObject): Anchor {
       trust.revoked_digests ?? [],
       'trust.revoked_digests',
       revokedDigests,
-    ).map((digest) => matching(digest, hexDigest, 'a revoked digest')),
+    ).map((digest) => matching(digest, digestPattern, 'a revoked digest')),
     allowedSigners:
       trust.allowed_signers === undefined ? [] : parseAllowedSigners(trust.allowed_signers),
     legacy: legacyOf(trust.legacy),
   }
 }
-
-const hexDigest = /^[0-9a-f]{64}$/
 
 function legacyOf(json: JsonValue | undefined): LegacyRule {
   if (json === undefined || json === 'deny') return 'deny'
@@ -90,7 +89,7 @@ function keysOf(json: JsonValue | undefined): Map<string, AnchorKey> {
 
 /** The id is recomputed, so that one key cannot stand under two ids. */
 function keyOf(keyId: string, json: JsonValue): AnchorKey {
-  const where = `trust.keys.${hexDigest.test(keyId) ? keyId.slice(0, 16) : '(key id)'}`
+  const where = `trust.keys.${digestPattern.test(keyId) ? keyId.slice(0, 16) : '(key id)'}`
   const key = objectOf(json, where)
   onlyFields(key, where, ['alg', 'public'], ['name', 'not_after'])
   if (key.alg !== 'ed25519') throw malformed(`${where}.alg`, 'is not ed25519')
@@ -127,7 +126,7 @@ function grantOf(json: JsonValue, where: string): Grant {
   const grant = objectOf(json, where)
   onlyFields(grant, where, ['keyids', 'threshold'], ['products', 'channels'])
   return {
-    keyIds: namesOf(grant.keyids, hexDigest, anchorLimits.keyIds, `${where}.keyids`),
+    keyIds: namesOf(grant.keyids, digestPattern, anchorLimits.keyIds, `${where}.keyids`),
     threshold: numberOf(grant.threshold, `${where}.threshold`),
     ...limitOf('products', grant.products, where),
     ...limitOf('channels', grant.channels, where),
@@ -149,7 +148,7 @@ function revokedOf(json: JsonValue, at: number): RevokedKey {
   const revoked = objectOf(json, where)
   onlyFields(revoked, where, ['keyid', 'since'], ['reason'])
   return {
-    keyId: matching(revoked.keyid, hexDigest, `${where}.keyid`),
+    keyId: matching(revoked.keyid, digestPattern, `${where}.keyid`),
     since: numberOf(revoked.since, `${where}.since`),
     ...(revoked.reason === undefined
       ? {}

@@ -1,3 +1,4 @@
+import {isDigest} from '../../system/digest.ts'
 import {RelError} from '../../system/error.ts'
 import type {JsonObject, JsonValue} from '../../system/json.ts'
 import {canonicalJson} from '../../trust/canonical-json.ts'
@@ -135,7 +136,7 @@ function textOf(json: JsonValue | undefined, name: string): string {
 }
 
 function digestOf(json: JsonValue | undefined, name: string): string {
-  if (typeof json === 'string' && /^[0-9a-f]{64}$/.test(json)) return json
+  if (typeof json === 'string' && isDigest(json)) return json
   throw deltaFailed(`${name} has no digest`)
 }
 

@@ -1,4 +1,5 @@
 import {type TProperties, Type} from 'typebox'
+import {digestPattern} from '../../system/digest.ts'
 
 /** An object of exactly these fields. */
 export function exact<T extends TProperties>(properties: T) {
@@ -8,7 +9,7 @@ export function exact<T extends TProperties>(properties: T) {
 /** Forms that several routes share. */
 export const productName = Type.String({pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$'})
 export const versionText = Type.String({pattern: '^[0-9A-Za-z.+-]{1,256}$'})
-export const digestText = Type.String({pattern: '^[0-9a-f]{64}$'})
+export const digestText = Type.String({pattern: digestPattern.source})
 export const ulidText = Type.String({pattern: '^[0-7][0-9A-HJKMNP-TV-Z]{25}$'})
 /** What people wrote: no control characters, no other line ends, nothing that reorders text. */
 export const prose = Type.String({

@@ -1,6 +1,7 @@
 import {createHash} from 'node:crypto'
 import {Readable} from 'node:stream'
 import {createGunzip} from 'node:zlib'
+import {digestPattern} from '../../system/digest.ts'
 import {RelError} from '../../system/error.ts'
 import {readFileLimited} from '../../system/files.ts'
 import {sha256Hex} from '../../system/hash.ts'
@@ -144,7 +145,7 @@ function parsePackage(stanza: Stanza): PackageEntry {
       'Filename',
     ),
     size: Number(checked(one('Size'), /^[1-9][0-9]{0,14}$/, 'Size')),
-    sha256: checked(one('SHA256'), /^[0-9a-f]{64}$/, 'SHA256'),
+    sha256: checked(one('SHA256'), digestPattern, 'SHA256'),
   }
 }
 

@@ -1,4 +1,5 @@
 import {z} from 'zod'
+import {digestPattern} from '../../system/digest.ts'
 import {RelError} from '../../system/error.ts'
 import type {JsonObject} from '../../system/json.ts'
 
@@ -16,7 +17,7 @@ const lockSchema = z.object({
       name: z.string(),
       arch: z.literal('any'),
       blob: objectId,
-      sha256: z.string().regex(/^[0-9a-f]{64}$/),
+      sha256: z.string().regex(digestPattern),
       size: z.number(),
     }),
   ),

@@ -1,4 +1,5 @@
 import {z} from 'zod'
+import {digestPattern} from '../../system/digest.ts'
 import {RelError} from '../../system/error.ts'
 import type {JsonObject} from '../../system/json.ts'
 import type {Fact, IntegrityLevel, VerifiedAsset} from '../upstream.ts'
@@ -19,7 +20,7 @@ const lockedAssetSchema = z.object({
   name: z.string(),
   id: z.number(),
   size: z.number(),
-  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  sha256: z.string().regex(digestPattern),
   digest: z.string().nullable(),
   updated_at: z.string(),
 })
