@@ -42,9 +42,10 @@ type Transition = {
 
 /** The whole machine; `rel device status --explain` prints it and the updater asks it. */
 export const transitions: readonly Transition[] = [
-  row('detected', 'downloaded', 'the source is a local path', 'nothing was written'),
+  row('detected', 'downloaded', 'fetched, or a local path', 'only .rel/downloads was written'),
+  row('detected', 'refused', 'a gate is closed before anything is fetched', 'nothing was fetched'),
   row('downloaded', 'verified', 'signatures, expectations and gates pass', 'nothing was written'),
-  row('downloaded', 'refused', 'a check or a gate says no', 'nothing was kept'),
+  row('downloaded', 'refused', 'a check or a gate says no', 'the offer alone is remembered'),
   row('verified', 'staged', 'the tree is on disk and verifies', 'versions/VERSION is complete'),
   row('verified', 'refused', 'the bytes are not as signed', 'the partial tree is removed'),
   row('staged', 'staged', 'another bundle is staged', 'the candidate is the new one'),
@@ -68,6 +69,7 @@ export const transitions: readonly Transition[] = [
   row('rolled_back', 'staged', 'stage', 'what runs is untouched'),
   row('rolled_back', 'rolling_back', 'an operator asks', 'the target verified first'),
   row('degraded', 'staged', 'stage, by hand', 'what runs is untouched'),
+  row('degraded', 'committed', 'init --repair', 'what runs verifies'),
 ]
 
 function row(from: StateName, to: StateName, when: string, promise: string): Transition {
