@@ -77,7 +77,7 @@ export const longCases: readonly WatchdogCase[] = [
   {name: 'missing', app: undefined},
   {name: 'later', app: runs('systemd-notify --ready\nsleep 3\nexit 1')},
   // for systemd it is well, and it answers as the one before: only the window can tell
-  {name: 'wrong', app: works('1.0.0-of-before'), windowSecs: 6},
+  {name: 'wrong', app: works('1.0.0-of-before'), windowSecs: 40},
   {name: 'both', app: runs('exit 1'), old: '#!/bin/sh\necho 1.0.0 >>/var/log/$NAME.runs\nexit 1\n'},
 ]
 
