@@ -43,6 +43,7 @@ export class OneMeaning {
   /** Refuses as checkOneMeaning does; asked once, at the end. */
   check(): void {
     const held = Buffer.concat(this.#held)
+    this.#held = [held] // the pieces are as large again
     checkOneMeaning(this.#isHolding ? held : held.subarray(0, Math.min(this.#bytes, SHORT + 1)))
   }
 

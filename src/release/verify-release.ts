@@ -1,7 +1,7 @@
 import {createHash} from 'node:crypto'
 import {createReadStream} from 'node:fs'
 import {join} from 'node:path'
-import {checkOneMeaning, MAX_MANIFEST} from '../bundle/cross-protocol.ts'
+import {OneMeaning} from '../bundle/cross-protocol.ts'
 import {CLOCK_SKEW_SECS} from '../bundle/expectations.ts'
 import type {IdentityPolicy} from '../bundle/verify-policy.ts'
 import {RelError} from '../system/error.ts'
@@ -14,8 +14,8 @@ import type {Release, ReleaseArtifact, ReleaseFile} from './release.ts'
 import {artifactKey, checkArtifactSignature, checkReleaseExpiry} from './release-manifest.ts'
 import {checkReleaseSigners, type ReleaseSigners} from './release-signers.ts'
 
-/** Artifacts up to this size, which could be something else as a whole, are held in memory; larger ones are read in pieces. */
-export const wholeBytes = MAX_MANIFEST
+/** Artifacts up to this size are held in memory; larger ones are read in pieces. */
+export const wholeBytes = 1024 * 1024
 
 export type ReleaseExpectations = {
   readonly product?: string
@@ -74,8 +74,7 @@ function checkExpected(release: Release, expect: ReleaseExpectations): void {
 }
 
 /**
- * That a file is an artifact: size, SHA-256, and the signature over its bytes, with flat memory for
- * a large one. Refuses with file_missing, file_unreadable, artifact_mismatch, cross_protocol and as
+ * That a file is an artifact: size, SHA-256, and the signature over its bytes, a large one in pieces. Refuses with file_missing, file_unreadable, artifact_mismatch, cross_protocol and as
  * artifactKey does.
  */
 export async function checkArtifactFile(
@@ -88,12 +87,18 @@ export async function checkArtifactFile(
   const stat = statIfThere(path)
   if (stat === undefined)
     throw new RelError('file_missing', `${path} does not exist, and the manifest lists it`)
-  if (stat.isFile() && stat.size === artifact.size && artifact.size > wholeBytes)
+  const {name, size} = artifact
+  if (stat.isFile() && stat.size !== size)
+    throw new RelError('artifact_mismatch', `${name} has ${stat.size} bytes, ${size} are signed`)
+  if (stat.isFile() && size > wholeBytes)
     return checkLargeFile(path, release, artifact, anchor, now)
   checkArtifactSignature(anchor, release, artifact, readFileLimited(path, wholeBytes), now)
 }
 
-/** The checks of checkArtifactSignature, with flat memory. */
+/**
+ * The checks of checkArtifactSignature. Memory does not grow with the file, but for JSON objects up to
+ * MAX_MANIFEST (128 MiB), which could be manifests and are read whole: some four times their size.
+ */
 async function checkLargeFile(
   path: string,
   release: Release,
@@ -107,11 +112,11 @@ async function checkLargeFile(
     createHash('sha256'),
     checkEd25519Pieces(key, decodeSignature(signature)),
   ]
+  const meaning = new OneMeaning()
   let done = 0
   try {
     for await (const piece of createReadStream(path, {highWaterMark: 1024 * 1024})) {
-      // of what is this large, only the beginning could give the signature another meaning
-      if (done === 0) checkOneMeaning(piece as Buffer)
+      meaning.add(piece as Buffer)
       digest.update(piece as Buffer)
       check.update(piece as Buffer)
       done += (piece as Buffer).length
@@ -121,6 +126,7 @@ async function checkLargeFile(
   }
   if (done !== size || digest.digest('hex') !== sha256)
     throw new RelError('artifact_mismatch', `${name} does not have the SHA-256 that is signed`)
+  meaning.check()
   if (!check.verdict())
     throw new RelError('artifact_mismatch', `the signature over ${name} does not fit its bytes`)
 }

@@ -107,4 +107,16 @@ test('an artifact that is not held in memory is judged alike', async () => {
   await rejectsCode(() => verifyRelease(file, {...check, folder}), 'artifact_mismatch')
 })
 
+test('an artifact that is read in pieces and could be a manifest is not believed', async () => {
+  const {file: small, folder, path} = await downloaded()
+  const bytes = Buffer.from(`{"manifest": "${'x'.repeat(wholeBytes)}"}`)
+  writeFileSync(path, bytes)
+  const [before] = small.release.artifacts
+  assert.ok(before)
+  const artifact = await testArtifact(before, before.name, bytes, panelSigners.artifact)
+  const release = {...small.release, artifacts: [{...before, ...artifact}]}
+  const file = await signRelease(release, testSigner(panelSigners.manifest))
+  await rejectsCode(() => verifyRelease(file, {...check, folder}), 'cross_protocol')
+})
+
 test.run()
