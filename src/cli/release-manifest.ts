@@ -187,9 +187,9 @@ function written(
 
 function verifyWords({output, artifacts}: ReleasePlan): string {
   const folder = dirname(artifacts[0]?.path ?? output)
-  const words = dirname(output) === folder ? [output] : [output, '--artifacts', folder]
+  const artifactFlag = dirname(output) === folder ? '' : ` --artifacts ${shellWords([folder])}`
   const trust = statIfThere('trust.json') === undefined ? 'FILE' : 'trust.json'
-  return `rel release verify ${shellWords(words)} --trust ${trust}`
+  return `rel release verify ${shellWords([output])}${artifactFlag} --trust ${trust}`
 }
 
 function cosigned(

@@ -56,7 +56,11 @@ test('a release is verified offline, from its folder or from another one', async
   mkdirSync(join(cwd, 'dist'))
   writeFileSync(join(cwd, 'dist/agent-linux-arm64'), 'arm\n')
   const facts = ['--product', 'edge-agent', '--version', '1.5.0-beta.1', '--key', 'build']
-  await ran('release', 'manifest', 'dist', ...facts, '-o', 'beta.json')
+  const made = await ran('release', 'manifest', 'dist', ...facts, '-o', 'beta.json')
+  assert.is(
+    JSON.parse(made.stdout).next,
+    'rel release verify beta.json --artifacts dist --trust FILE',
+  )
   await ran('trust', 'init', '--key', 'build')
   const verify = ['release', 'verify', 'beta.json', '--artifacts', 'dist', '--trust', 'trust.json']
   const passed = await ran(...verify, '--product', 'edge-agent', '--channel', 'beta')
