@@ -1,3 +1,4 @@
+import {bootSecs} from '../device/boot-clock.ts'
 import {availability} from '../device/candidate.ts'
 import type {Device} from '../device/device.ts'
 import {ifNotBusy, recordsOf, tell, whileLocked} from '../device/device.ts'
@@ -112,16 +113,16 @@ export async function deviceRun(path: string, flags: {readonly once: boolean}): 
   })
   const sleep = (secs: number) =>
     new Promise<void>((resolve) => {
-      const until = performance.now() + secs * 1000
+      const until = bootSecs() + secs
       let timer: NodeJS.Timeout | undefined
       wake = () => {
         clearTimeout(timer)
         resolve()
       }
       const wait = () => {
-        const left = until - performance.now()
-        if (left <= 0 || signal !== undefined) wake()
-        else timer = setTimeout(wait, Math.min(left, MAX_TIMER_MS))
+        const leftMs = (until - bootSecs()) * 1000
+        if (leftMs <= 0 || signal !== undefined) wake()
+        else timer = setTimeout(wait, Math.min(leftMs, MAX_TIMER_MS))
       }
       wait()
     })
@@ -142,8 +143,8 @@ export async function deviceRun(path: string, flags: {readonly once: boolean}): 
   }
 }
 
-/** Node's timers end at once beyond this. */
-const MAX_TIMER_MS = 2 ** 31 - 1
+/** Timers stand still while the machine is suspended: a minute after it has woken, the poll is due. */
+const MAX_TIMER_MS = 60_000
 
 /** What happened goes into the outbox, and from there to the source; trouble with it is only told. */
 async function report(device: Device): Promise<void> {

@@ -19,6 +19,7 @@ import {RelError} from '../system/error.ts'
 import {fileError, readFileLimited, statIfThere, writeFileAtomic} from '../system/files.ts'
 import type {HttpHeaders} from '../system/http.ts'
 import type {OpenAnswer} from '../system/http-exchange.ts'
+import {bootSecs} from './boot-clock.ts'
 import {openAnswer, problemOf, sourceError, statusError} from './device-http.ts'
 import {
   askAgainAt,
@@ -141,6 +142,7 @@ class Download {
   readonly #limits: DownloadLimits
   readonly #onProgress: OnProgress
   readonly #started = performance.now()
+  readonly #startedSecs = bootSecs()
   #fd: number | undefined
   #hasher: Hash = createHash('sha256')
   #part: Part = {size: 0, etag: undefined}
@@ -232,7 +234,8 @@ class Download {
     if (size !== undefined && this.#part.size === size && this.#digest() !== sha256)
       this.#restart(undefined)
     const {headersMs, idleMs, totalMs} = this.#limits
-    const left = totalMs - (performance.now() - this.#started)
+    // a suspend counts: what was asked for a day ago is asked for anew by the next run
+    const left = totalMs - (bootSecs() - this.#startedSecs) * 1000
     if (left <= 0) throw new RelError('upgrade_download_failed', 'the download took too long')
     const idle = Math.max(idleMs, this.#slowestPieceMs())
     const timeouts = {connectMs: 10_000, headersMs, idleMs: idle, totalMs: left + idle}
