@@ -201,6 +201,40 @@ check_version() {
     refuse 20 "version $version was asked for, the signed file is $said"
 }
 
+# What is called the latest is not signed to be it: an old release, shown again, must not take the
+# place of a newer one. Somebody else's file is not run to be asked.
+# shellcheck disable=SC3067 # -O: dash, busybox and bash have it
+check_newer() {
+  [ -z "$version" ] && [ -f "$target" ] && [ -x "$target" ] && [ -O "$target" ] || return 0
+  there=$("$target" --version 2>/dev/null) || return 0
+  there=${there#rel }
+  there=${there%% *}
+  ! is_older "$said" "$there" ||
+    refuse 20 "the latest is said to be $said, but $there is installed" \
+      "if an older one is wanted: --version $said"
+}
+
+# is_older A B: whether A comes before B; what is no version comes before nothing
+is_older() {
+  left=${1%%[-+]*} right=${2%%[-+]*}
+  for _ in major minor patch; do
+    first=${left%%.*} second=${right%%.*}
+    case $first-$second in
+      -* | *- | *[!0-9-]*) return 1 ;;
+    esac
+    [ "$first" -eq "$second" ] || {
+      [ "$first" -lt "$second" ]
+      return
+    }
+    left=${left#*.} right=${right#*.}
+  done
+  case ${1%%+*}/${2%%+*} in
+    *-*/*-*) return 1 ;;
+    *-*/*) return 0 ;;
+  esac
+  return 1
+}
+
 main() {
   scratch='' staging=''
   trap clean_up EXIT
@@ -226,6 +260,7 @@ main() {
   fi
   fetch_executable
   check_version
+  check_newer
   sync "$staging/rel" 2>/dev/null || sync
   mv -f "$staging/rel" "$target" || refuse 28 "cannot move the executable to $target"
   printf '✔ rel %s is %s\n' "$said" "$target"

@@ -30,6 +30,9 @@ const name = `rel-linux-${process.arch}`
 /** What the server does to one file; undefined cuts the connection. */
 let spoil: (file: string, bytes: Buffer) => Buffer | undefined = (_file, bytes) => bytes
 
+/** Another file instead of a cut one. */
+let spoilsLength = false
+
 const asked: string[] = []
 const server = createServer(({url = ''}, response) => {
   const [, version, file = ''] =
@@ -39,8 +42,9 @@ const server = createServer(({url = ''}, response) => {
   if (bytes === undefined) return void response.writeHead(404).end()
   const sent = spoil(file, bytes)
   if (sent === undefined) return void response.destroy()
-  response.writeHead(200, {'content-length': bytes.length})
-  response.write(sent, () => (sent.length < bytes.length ? response.destroy() : response.end()))
+  const length = spoilsLength ? sent.length : bytes.length
+  response.writeHead(200, {'content-length': length})
+  response.write(sent, () => (sent.length < length ? response.destroy() : response.end()))
 })
 await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
 const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}/r`
@@ -151,6 +155,35 @@ test('--version takes that one, and moves it over another', async () => {
   assert.is((await install([], {to})).code, 0)
   assert.equal(readFileSync(join(to, 'rel')), files.get(`2.0.0/${name}`))
   await refused(75, ['--version', '9.9.9'], {to})
+})
+
+test('an old release that is shown again as the latest takes the place of no newer one', async () => {
+  const to = temporaryFolder()
+  const older: readonly [string, boolean][] = [
+    ['1.9.9', true],
+    ['2.0.0-rc.1', true],
+    ['2.0.1-rc.1', false],
+    ['1.10.0', true],
+    ['10.0.0', false],
+    ['2.0.0+x-y', false],
+  ]
+  const [dash, busybox] = Object.values(shells)
+  for (const [at, [says, isOlder]] of older.entries()) {
+    const shell = (at % 2 === 0 ? dash : busybox) ?? []
+    const installed = Buffer.from('#!/bin/sh\necho "rel 2.0.0 linux-x64 node-v0"\n')
+    writeFileSync(join(to, 'rel'), installed, {mode: 0o755})
+    spoil = (file) => files.get(`${says}/${file}`)
+    spoilsLength = true
+    if (!files.has(`${says}/${name}`)) await release(says)
+    try {
+      const ran = await install([], {to, shell})
+      assert.is(ran.code, isOlder ? 20 : 0, `${says}: ${ran.stderr}`)
+      assert.is(readFileSync(join(to, 'rel')).equals(installed), isOlder, says)
+    } finally {
+      spoil = (_file, bytes) => bytes
+      spoilsLength = false
+    }
+  }
 })
 
 test('a signed release of another version is refused, and what was installed stays', async () => {
