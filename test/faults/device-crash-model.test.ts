@@ -4,9 +4,17 @@ import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import {realFs, recordingFs} from '../../src/device/durable-fs.ts'
 import {paths} from '../../src/device/layout.ts'
-import {everyCrash, ForgetfulDisk, type Note, type Step} from '../support/device/crash-model.ts'
+import {everyCrash, ForgetfulDisk, type Step} from '../support/device/crash-model.ts'
 import {d2LiteralUpdate, d2Root} from '../support/device/d2-literal-port.ts'
 import {brokenPromise, linked, observed} from '../support/device/invariants.ts'
+import {
+  cutEverywhere,
+  isSameRun,
+  type Mutant,
+  type Run,
+  withoutSyncs,
+  withSwaps,
+} from '../support/device/mutants.ts'
 import {flows, signedTrees, sources, type Trace, traceOf} from '../support/device/traces.ts'
 import {temporaryFolder} from '../support/tmp.ts'
 
@@ -14,39 +22,9 @@ const trees = await signedTrees()
 const traces: Trace[] = []
 for (const flow of flows) traces.push(await traceOf(flow))
 
-type Verdict = {readonly states: number; readonly broken?: string}
-
 /** Cuts the power after every step; stops at the first broken promise. */
-function check(trace: Trace, steps: readonly Step[]): Verdict {
-  const disk = new ForgetfulDisk(trace.before)
-  const notes: Note[] = [...trace.told]
-  let states = 0
-  let broken: string | undefined
-  const look = (at: string) => {
-    states += everyCrash(disk, (view) => {
-      broken ??= withPlace(brokenPromise(view, {...trace, trees, notes}), at)
-    })
-  }
-  look('at the start')
-  for (const [index, step] of steps.entries()) {
-    const at = `after ${index}: ${step.op} ${step.op === 'note' ? step.what : step.path}`
-    if (step.op === 'note') notes.push(step)
-    else {
-      try {
-        disk.run(step)
-      } catch (error) {
-        return {states, broken: `${at}: ${(error as Error).message}`}
-      }
-    }
-    look(at)
-    if (broken !== undefined) return {states, broken}
-  }
-  return broken === undefined ? {states} : {states, broken}
-}
-
-function withPlace(promise: string | undefined, at: string): string | undefined {
-  return promise === undefined ? undefined : `${at}: ${promise}`
-}
+const check = (trace: Trace, steps: readonly Step[]) =>
+  cutEverywhere({...trace, steps}, (view, notes) => brokenPromise(view, {...trace, trees, notes}))
 
 for (const trace of traces)
   test(`no power cut breaks a promise: ${trace.name}`, () => {
@@ -55,48 +33,6 @@ for (const trace of traces)
     assert.is(broken, undefined)
     assert.ok(states > trace.steps.length, `${states} states`)
   })
-
-/** How far a change of a trace is looked at: further than any flow needs to be itself again. */
-const WINDOW = 40
-
-/**
- * Proof that a changed trace is the same program. From some later step on both disks are in the same
- * state; until then nothing was told to anybody, and a reader of the changed one can find nothing
- * that they could not find in the unchanged one. Equal states behave alike for ever.
- */
-function isSame({before, steps}: Trace, changed: readonly Step[], index: number): boolean {
-  const start = () => {
-    const disk = new ForgetfulDisk(before)
-    for (const step of steps.slice(0, index)) if (step.op !== 'note') disk.run(step)
-    return disk
-  }
-  const [right, wrong] = [start(), start()]
-  const [found, seen] = [new Set<string>(), new Set<string>()]
-  gather(right, found)
-  // a step that was left out leaves the two a step apart
-  const lag = steps.length - changed.length
-  const advanceBoth = (at: number): boolean => {
-    const [step, other] = [steps[at], changed[at - lag]]
-    if (step === undefined || step.op === 'note') return false
-    right.run(step)
-    gather(right, found)
-    if (at - lag < index) return true
-    if (other === undefined || other.op === 'note') return false
-    wrong.run(other)
-    gather(wrong, seen)
-    return true
-  }
-  for (let at = index; at < index + WINDOW; at++) {
-    if (!advanceBoth(at)) return false
-    if (wrong.fingerprint() === right.fingerprint())
-      return [...seen].every((text) => found.has(text))
-  }
-  return false
-}
-
-function gather(disk: ForgetfulDisk, into: Set<string>): void {
-  everyCrash(disk, (view) => void into.add(observed(view)))
-}
 
 /**
  * Changes that can be seen and harm nobody: one of the two syncs with which a resumed run settles
@@ -168,23 +104,7 @@ function isOfNoPromise(trace: Trace, index: number): boolean {
   )
 }
 
-type Mutant = {readonly index: number; readonly steps: readonly Step[]}
-
-function withoutSyncs({steps}: Trace): Mutant[] {
-  return steps.flatMap(({op}, index) =>
-    op === 'sync' || op === 'sync_dir' ? [{index, steps: steps.toSpliced(index, 1)}] : [],
-  )
-}
-
-function withSwaps({steps}: Trace): Mutant[] {
-  return steps.flatMap((a, index) => {
-    const b = steps[index + 1]
-    if (b === undefined || a.op === 'note' || b.op === 'note') return []
-    return [{index, steps: steps.toSpliced(index, 2, b, a)}]
-  })
-}
-
-const kinds: readonly [string, (trace: Trace) => Mutant[]][] = [
+const kinds: readonly [string, (run: Run) => Mutant[]][] = [
   ['every sync that is left out', withoutSyncs],
   ['every swapped pair', withSwaps],
 ]
@@ -199,7 +119,7 @@ for (const [name, mutantsOf] of kinds)
       for (const {index, steps} of mutantsOf(trace)) {
         if (index < trace.resumedAt) continue
         if (check(trace, steps).broken !== undefined) caught++
-        else if (isSame(trace, steps, index)) same++
+        else if (isSameRun(trace, steps, index, observed)) same++
         else if (isMadeUpFor(trace, index) || isOfNoPromise(trace, index)) argued++
         else missed.push(`${trace.name} ${index}: ${JSON.stringify(trace.steps[index])}`)
       }
