@@ -8,7 +8,7 @@ import {type Swift, startSwift} from '../support/swift/swift.ts'
 
 /** `npm run test:long`: a spread over all steps, as many as fit in a quarter of an hour (docs/decisions/tests.md). */
 const isLong = process.env.REL_TEST_LONG === '1'
-const STEPS = isLong ? 60 : 4
+const STEPS = isLong ? 40 : 4
 
 const [postgres, swift] = await Promise.all([startPostgres(), startSwift()])
 const hasDatabase = needsThat('PostgreSQL', typeof postgres !== 'string', String(postgres))
