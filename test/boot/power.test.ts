@@ -35,7 +35,7 @@ const seed = Number(REL_POWER_SEED ?? randomInt(2 ** 31))
 
 /** Moments of each boot that are looked at besides its end, on this machine alone. */
 const MOMENTS = isLong ? 12 : 8
-const PATIENCE_SECS = 240
+const PATIENCE_SECS = 600
 
 const below = randomFrom(seed)
 const chance = () => below(1 << 30) / (1 << 30)
