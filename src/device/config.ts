@@ -181,7 +181,8 @@ function profileOf(json: JsonValue | undefined): Profile {
   if (json === undefined) return {kind: 'tree'}
   const {path, component} = objectOf(json, 'binary', ['path', 'component'])
   const absolute = textOf(path, 'binary.path')
-  if (!/^(?:\/(?!\.{1,2}(?:\/|$))[^/\0]+)+$/.test(absolute))
+  // the guard reads it from a line: one that does not fit there would be found out in a trial
+  if (!/^(?:\/(?!\.{1,2}(?:\/|$))[^/\p{Cc}]+)+$/u.test(absolute))
     throw invalid('binary.path is no absolute path of a file')
   return {kind: 'binary', path: absolute, component: textOf(component, 'binary.component')}
 }

@@ -13,13 +13,14 @@ import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import {apply} from '../../src/device/apply.ts'
 import {raiseMark} from '../../src/device/clock-mark.ts'
+import {parseConfig} from '../../src/device/config.ts'
 import {advance, readConfig, whileLocked} from '../../src/device/device.ts'
 import {makeRoot} from '../../src/device/init.ts'
 import {loadRecords} from '../../src/device/layout.ts'
 import {repair} from '../../src/device/repair.ts'
 import {checkSource, stage} from '../../src/device/stage.ts'
 import {testNow} from '../support/anchors.ts'
-import {bundleOf, makeNode, makeSources, plain} from '../support/device/node.ts'
+import {bundleOf, configJson, makeNode, makeSources, plain} from '../support/device/node.ts'
 import {makeProgramNode, programSources, writeRelease} from '../support/device/program-node.ts'
 import {needsThat} from '../support/needs.ts'
 import {rejectsCode, throwsCode} from '../support/rejects.ts'
@@ -201,6 +202,15 @@ test('a repair forgets no version that failed here', async () => {
   writeFileSync(join(device.root, '.rel/floor.json'), 'damaged')
   await repair(device)
   await rejectsCode(() => stage(device, sources.of('1.1.0'), plain), 'upgrade_blocked')
+})
+
+test('a program has no path that is more than a line to the guard', () => {
+  const named = (path: string) =>
+    parseConfig(Buffer.from(JSON.stringify({...configJson, binary: {path, component: 'agent'}})))
+  assert.is(named('/opt/a b/agent').profile.kind, 'binary')
+  for (const end of ['\n', '\r', '\u0000', '\u001b[2J', '/', '/../x'])
+    throwsCode(() => named(`/opt/agent${end}`), 'upgrade_config_invalid')
+  throwsCode(() => named('/opt/agent\nkind=tree'), 'upgrade_config_invalid')
 })
 
 test.run()
