@@ -536,4 +536,67 @@ export const mutants: readonly Mutant[] = [
       ],
     ],
   ),
+  ...faults(
+    'device/state.ts',
+    ['unit/device/gates', 'unit/device/flows', 'unit/device/grants'],
+    [
+      [
+        'what is below the floor is taken',
+        'compareVersions(version, floor) < 0',
+        'compareVersions(version, floor) > 9',
+      ],
+      [
+        'an older version is taken without a grant',
+        'else if (!isGranted && compareVersions(version, running) < 0)',
+        'else if (isGranted && compareVersions(version, running) < 0)',
+      ],
+      [
+        'what failed is tried again',
+        '!facts.isRetry && facts.failed',
+        'facts.isRetry && facts.failed',
+      ],
+      [
+        'a channel that nobody signed is open',
+        'channel === undefined || !facts.allowedChannels',
+        'channel !== undefined && !facts.allowedChannels',
+      ],
+      [
+        'a step may be left out',
+        'compareVersions(running, minFrom) < 0',
+        'compareVersions(running, minFrom) > 0',
+      ],
+      [
+        'the lower floor counts',
+        'compareVersions(a, b) >= 0 ? a : b',
+        'compareVersions(a, b) <= 0 ? a : b',
+      ],
+      ['by hand is unattended', "policy === 'stage' && step === 'stage'", "policy === 'stage'"],
+    ],
+  ),
+  ...faults(
+    'device/resume.ts',
+    ['unit/device/flows'],
+    [
+      [
+        'a commit raises no floor',
+        'const floor = higher(records.floor, candidate.version)',
+        'const floor = records.floor',
+      ],
+      [
+        'what failed is forgotten',
+        '...failed.filter((it) => it.digest !== digest), {version, digest}]',
+        '...failed.filter((it) => it.digest !== digest)]',
+      ],
+      [
+        'a rollback leaves the link',
+        '!== target.version) swapBack',
+        '=== target.version) swapBack',
+      ],
+    ],
+  ),
+  ...faults(
+    'device/apply.ts',
+    ['unit/device/flows', 'unit/device/grants'],
+    [['a way back that is damaged is taken', '  await checkTarget(device, previous)\n', '']],
+  ),
 ]
