@@ -8,6 +8,7 @@ import {runLoop} from '../device/poll.ts'
 import {rememberTimes} from '../device/staged-time.ts'
 import {statusJson, statusOf} from '../device/status.ts'
 import {checkFound, type Found, type LookOptions, look, stageOffer} from '../device/update.ts'
+import {counted} from '../system/counted.ts'
 import {RelError} from '../system/error.ts'
 import type {JsonObject} from '../system/json.ts'
 import {shellWord} from '../system/shell-word.ts'
@@ -136,10 +137,10 @@ export async function deviceRun(path: string, flags: {readonly once: boolean}): 
     result: {
       ...statusJson(statusOf(device)),
       polls,
-      failed,
+      failed_polls: failed,
       ...(signal === undefined ? {} : {signal}),
     },
-    lines: [`✔ ${recordsOf(device).record.running.version} runs, ${polls} polls, ${failed} failed`],
+    lines: [`✔ ${recordsOf(device).record.running.version} runs, ${counted(polls, 'poll')}, ${failed} failed`],
   }
 }
 

@@ -149,6 +149,7 @@ test('run polls, updates, reports and ends cleanly on SIGTERM', async () => {
     assert.is(await ended, 0)
     const {result} = JSON.parse(stdout) as Doc
     assert.equal([result.floor, result.signal], ['1.1.0', 'SIGTERM'])
+    assert.equal([result.failed, typeof result.failed_polls], [[], 'number'])
     const lines = stderr
       .trim()
       .split('\n')
