@@ -140,7 +140,9 @@ export async function deviceRun(path: string, flags: {readonly once: boolean}): 
       failed_polls: failed,
       ...(signal === undefined ? {} : {signal}),
     },
-    lines: [`✔ ${recordsOf(device).record.running.version} runs, ${counted(polls, 'poll')}, ${failed} failed`],
+    lines: [
+      `✔ ${recordsOf(device).record.running.version} runs, ${counted(polls, 'poll')}, ${failed} failed`,
+    ],
   }
 }
 
