@@ -165,7 +165,7 @@ export type GuestRun = {
 export async function runGuest(
   arm64: Arm64,
   cases: readonly WatchdogCase[],
-  {reboots = false, patienceSecs = 400} = {},
+  {reboots = false, patienceSecs = 800} = {},
 ): Promise<GuestRun> {
   const folder = temporaryFolder()
   const root = join(folder, 'root')
