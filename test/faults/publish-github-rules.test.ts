@@ -305,9 +305,9 @@ test('a private repository is read back with the token', () =>
 
 test('our draft is found behind a hundred other releases', () =>
   withGitHub(async (fake) => {
-    fake.releases.add(REPOSITORY, {tag: 'v2.0.0', id: 1, draft: true, assets: []})
     for (let at = 0; at < 120; at++)
       fake.releases.add(REPOSITORY, {tag: `old-${at}`, id: 1000 + at, assets: []})
+    fake.releases.add(REPOSITORY, {tag: 'v2.0.0', id: 1, draft: true, assets: []})
     await runOn(small, fake)
     assert.is(fake.releases.stored(REPOSITORY, 'v2.0.0').length, 1)
     assert.ok(isWhole(small, fake))
