@@ -22,6 +22,7 @@ const rights: readonly [string, string, readonly VerbName[]][] = [
   ['DELETE', '/v1/products/:product/releases/:version', ['publish']],
   ['POST', '/v1/products/:product/releases/:version/publish', ['release']],
   ['POST', '/v1/products/:product/releases/:version/recall', ['release']],
+  ['PUT', '/v1/products/:product/releases/:version/manifest.sig.bundle', ['publish']],
   ['POST', '/v1/products/:product/lease', ['publish', 'release']],
   ['HEAD', '/v1/blobs/:sha256', ['publish', 'release']],
   ['OPTIONS', '/v1/uploads', ['publish']],
