@@ -77,6 +77,35 @@ test('a licence that ends: a download under way is finished, no other begins, un
   }
 })
 
+test('a clock that is set back and a panel that is started again thaw nothing', async () => {
+  const data = join(temporaryFolder('rel panel '), 'data')
+  let token = ''
+  /** What a licence is told by a panel that is started with a clock that stands. */
+  const toldAt = async (now: number, first = false) => {
+    const panel = await startPanel({
+      data,
+      clock: () => now,
+      limits,
+      ...(first ? {} : {products: {}}),
+    })
+    try {
+      if (first) {
+        await publish(panel, await makeRelease({version: '1.0.0'}))
+        token = (await license(panel)).token
+      }
+      const {status, json} = await panel.ask('GET', '/check?version=1.0.0', {token})
+      return json.code ?? status
+    } finally {
+      await panel.stop()
+    }
+  }
+  assert.is(await toldAt(testNow, true), 200)
+  assert.is(await toldAt(testNow + DAY - 1), 200)
+  assert.is(await toldAt(testNow + DAY), 'license_frozen')
+  assert.is(await toldAt(testNow), 'license_frozen')
+  assert.is(await toldAt(0), 'license_frozen')
+})
+
 /** What was promised: a revocation is known everywhere after 5 seconds. */
 const REVOKED_MS = 5000
 
@@ -197,7 +226,8 @@ async function drip(url: string): Promise<string> {
   socket.on('data', (piece) => {
     said += piece
   })
-  await once(socket, 'close')
+  // events.once would reject at the error that is expected here
+  await new Promise((closed) => socket.once('close', closed))
   clearInterval(timer)
   return said
 }
