@@ -149,7 +149,7 @@ function secretLines(
   id: string,
   flags: readonly (readonly [string, {readonly type: string}])[],
 ): CommandLine[] {
-  const cwd = join(temporaryFolder(), 'scratch')
+  const cwd = join(temporaryFolder(), 'where-the-disk-breaks')
   mkdirSync(cwd)
   const file = join(cwd, 'secret')
   writeFileSync(file, `{"secret": "${CANARY}"`, {mode: 0o600})
