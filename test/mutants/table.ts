@@ -578,6 +578,11 @@ export const mutants: readonly Mutant[] = [
     ['unit/device/flows'],
     [
       [
+        'trials are without end',
+        'record.attempts >= device.config.maxBootAttempts',
+        'record.attempts < 0',
+      ],
+      [
         'a commit raises no floor',
         'const floor = higher(records.floor, candidate.version)',
         'const floor = records.floor',
@@ -597,6 +602,13 @@ export const mutants: readonly Mutant[] = [
   ...faults(
     'device/apply.ts',
     ['unit/device/flows', 'unit/device/grants'],
-    [['a way back that is damaged is taken', '  await checkTarget(device, previous)\n', '']],
+    [
+      ['a way back that is damaged is taken', '  await checkTarget(device, previous)\n', ''],
+      [
+        'what an operator went back from comes again',
+        '...failed.filter((it) => it.digest !== digest), {version, digest}]',
+        '...failed.filter((it) => it.digest !== digest)]',
+      ],
+    ],
   ),
 ]

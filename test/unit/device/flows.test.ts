@@ -14,6 +14,7 @@ import {applyPack, planPack} from '../../../src/bundle/archive/pack.ts'
 import {apply, rollback} from '../../../src/device/apply.ts'
 import {loadRecords} from '../../../src/device/layout.ts'
 import {repair} from '../../../src/device/repair.ts'
+import {resume} from '../../../src/device/resume.ts'
 import {stage} from '../../../src/device/stage.ts'
 import {statusOf, verifyDevice} from '../../../src/device/status.ts'
 import {deviceAt, makeNode, makeSources, plain} from '../../support/device/node.ts'
@@ -89,7 +90,37 @@ test('an operator goes back once, without lowering the floor', async () => {
   )
   await verifyDevice(device)
   await rejectsCode(() => rollback(device), 'upgrade_no_previous')
+  // what somebody went back from does not come again by itself
+  await rejectsCode(() => stage(device, sources.of('1.1.0'), plain), 'upgrade_blocked')
   await stage(device, sources.of('1.2.0'), plain)
+})
+
+test('a version that takes the machine down each time is given up after the allowed attempts', async () => {
+  const device = await makeNode(sources)
+  const starts: string[] = []
+  const dying = {
+    ...device,
+    config: {...device.config, maxBootAttempts: 3},
+    world: {
+      ...device.world,
+      restart: async () => {
+        starts.push(linkOf(device.root))
+        if (linkOf(device.root) === 'versions/1.1.0') throw new Error('the machine went down')
+        return undefined
+      },
+    },
+  }
+  await stage(dying, sources.of('1.1.0'), plain)
+  const wentDown = async (work: () => Promise<unknown>) => {
+    const message = await work().then(String, (error: Error) => error.message)
+    assert.match(message, 'the machine went down')
+  }
+  await wentDown(() => apply(dying, plain))
+  await wentDown(() => resume(dying))
+  await wentDown(() => resume(dying))
+  await rejectsCode(() => resume(dying), 'upgrade_rolled_back')
+  assert.equal(starts, [...Array(3).fill('versions/1.1.0'), 'versions/1.0.0'])
+  assert.is(statusOf(dying).state, 'rolled_back')
 })
 
 test('a rollback whose target was changed touches nothing', async () => {
