@@ -1,9 +1,10 @@
 import {spawn} from 'node:child_process'
 import {createHash, randomInt} from 'node:crypto'
 import {lstatSync, readdirSync, readFileSync, readlinkSync} from 'node:fs'
+import {syncBuiltinESMExports} from 'node:module'
 import {Socket} from 'node:net'
 import {join} from 'node:path'
-import {setTimeout as after} from 'node:timers/promises'
+import timers from 'node:timers/promises'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import type {Device} from '../../src/device/device.ts'
@@ -148,9 +149,12 @@ const PATIENCE_MS = 100
 /** A clock that runs ahead, for this process: pauses are none, patience ends soon. */
 async function whileTimeRuns<T>(work: () => Promise<T>): Promise<T> {
   const [real, {setTimeout: ofSocket}] = [globalThis.setTimeout, Socket.prototype]
+  const {setTimeout: pause} = timers
   const soon = (ms: number) => (ms > 9_999 ? PATIENCE_MS : Math.min(ms, 1))
   const quick = (run: () => void, ms = 0) => real(run, soon(ms))
   globalThis.setTimeout = quick as typeof setTimeout
+  timers.setTimeout = ((ms, value, options) => pause(soon(ms ?? 0), value, options)) as typeof pause
+  syncBuiltinESMExports()
   Socket.prototype.setTimeout = function (ms, late) {
     return ofSocket.call(this, ms === 0 ? 0 : PATIENCE_MS, late)
   }
@@ -158,6 +162,8 @@ async function whileTimeRuns<T>(work: () => Promise<T>): Promise<T> {
     return await work()
   } finally {
     globalThis.setTimeout = real
+    timers.setTimeout = pause
+    syncBuiltinESMExports()
     Socket.prototype.setTimeout = ofSocket
   }
 }
@@ -232,7 +238,7 @@ async function memoryOf(
     } catch {
       // it has ended
     }
-    await after(5)
+    await timers.setTimeout(5)
   }
   return {code, peak}
 }
