@@ -49,7 +49,9 @@ export async function runLoop(
       if (error.code !== 'interrupted') {
         failed += 1
         failures += 1
-        tell(device, 'upgrade_check_failed', {error_code: error.code})
+        // what was taken back has been told, and nothing is wrong with the source
+        if (error.code !== 'upgrade_rolled_back')
+          tell(device, 'upgrade_check_failed', {error_code: error.code})
       }
       if (isOnce) {
         await rememberWait(device, askedSecs)

@@ -659,6 +659,24 @@ test('a panel that wants to be left alone puts off nothing that the node does of
   )
 })
 
+test('a version that was taken back is told as that, not as trouble with the source', async () => {
+  await against(
+    good,
+    {},
+    async (node) => {
+      const world = {random: () => 0, sleep: async () => {}, isStopping: () => false}
+      const sick = {...node, world: {...node.world, health: async () => 'it is broken'}}
+      const source = await openSource(sick)
+      const once = () => runLoop(sick, source, world, {isOnce: true, report: async () => {}})
+      await rejectsCode(() => once(), 'upgrade_rolled_back')
+      const told = node.events.map(({event}) => event)
+      assert.equal(told.filter((event) => event === 'upgrade_rolled_back').length, 1)
+      assert.not.ok(told.includes('upgrade_check_failed'), told.join(' '))
+    },
+    {upgrade: {policy: 'auto'}},
+  )
+})
+
 test('a damaged memory is refused, not forgotten, until a person repairs it', async () => {
   for (const name of ['clock.json', 'seen.json', 'refused.json', 'reported.json']) {
     const upgrade = {policy: 'auto'}
