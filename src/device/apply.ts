@@ -13,7 +13,7 @@ export type ApplyOptions = {readonly isRetry: boolean; readonly isUnattended: bo
 
 /**
  * Whether what is staged could be applied now; changes nothing. Refuses with
- * upgrade_nothing_staged, upgrade_staged_corrupt, app_running and as checkGates does.
+ * upgrade_nothing_staged, upgrade_staged_corrupt, app_running and those of closedGates.
  */
 export async function checkApply(device: Device, options: ApplyOptions): Promise<Candidate> {
   const {policy, product} = device.config

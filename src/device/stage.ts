@@ -9,7 +9,7 @@ import type {Records} from './layout.ts'
 import {checkLicensed} from './license-gate.ts'
 import {isSafeVersion, type Slot} from './record.ts'
 import {resume} from './resume.ts'
-import {checkGates, checkNotDegraded, checkUnattended} from './state.ts'
+import {checkNotDegraded, checkOpen, checkUnattended, closedGates} from './state.ts'
 import {
   anchorOf,
   policyOf,
@@ -46,7 +46,7 @@ export type Place = (device: Device, check: Check) => Promise<Slot>
 
 /**
  * Verifies a directory or an archive for this node and asks the gates; writes nothing.
- * Refuses with the codes of upgradeError and checkGates.
+ * Refuses with the codes of upgradeError and closedGates.
  */
 export async function checkSource(
   device: Device,
@@ -100,7 +100,7 @@ export function gatesOf(
     if (!isSafeVersion(manifest.version))
       throw new RelError('upgrade_signature_invalid', 'the version is no name for a folder')
     if (grant !== undefined) checkGrantFor(device, records, grant, slot)
-    checkGates({
+    const closed = closedGates({
       enabled: config.enabled,
       allowedChannels: config.allowedChannels,
       minVersion: config.minVersion,
@@ -111,6 +111,7 @@ export function gatesOf(
       isRetry,
       granted: grant === undefined ? granted?.(slot) : slot.version,
     })
+    checkOpen(closed)
   }
 }
 

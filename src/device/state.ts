@@ -158,8 +158,7 @@ export function closedGates(facts: GateFacts): readonly Closed[] {
 }
 
 /** Refuses with the first closed gate; all of them are in the details. */
-export function checkGates(facts: GateFacts): void {
-  const closed = closedGates(facts)
+export function checkOpen(closed: readonly Closed[]): void {
   const [first] = closed
   if (first === undefined) return
   const details = {closed: closed.map(({code, message}) => ({code, message}))}

@@ -12,7 +12,7 @@ import {rememberRefused, wasRefused} from './refused.ts'
 import {resume} from './resume.ts'
 import type {Answer, Offer, OnProgress, Source} from './source.ts'
 import {failureOf, localPlace, type Place, type StageOptions, stage} from './stage.ts'
-import {type Closed, checkNotDegraded, closedGates} from './state.ts'
+import {type Closed, checkNotDegraded, checkOpen, closedGates} from './state.ts'
 
 /** What a source has for a node, and what speaks against taking it. */
 export type Found = {
@@ -120,10 +120,8 @@ function refusalOf(check: () => void): readonly Closed[] {
 export function checkFound({answer: {offer}, closed, running}: Found): Offer {
   if (offer === undefined)
     throw new RelError('upgrade_not_newer', `the source has nothing newer than ${running}`)
-  const [first] = closed
-  if (first === undefined) return offer
-  const details = {closed: closed.map(({code, message}) => ({code, message}))}
-  throw new RelError(first.code, first.message, {details})
+  checkOpen(closed)
+  return offer
 }
 
 type StageOffer = Pick<StageOptions, 'isRetry' | 'isUnattended' | 'grant'>
