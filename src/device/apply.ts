@@ -4,7 +4,7 @@ import type {GrantFile} from './grant.ts'
 import {checkGrantFor, grantedVersion, useGrant} from './grant-memory.ts'
 import type {Records} from './layout.ts'
 import {checkRunning} from './license-gate.ts'
-import {MAX_FAILED, type Slot} from './record.ts'
+import {type Slot, withFailure} from './record.ts'
 import {checkTarget, resume, runTrial, swapToTarget} from './resume.ts'
 import {type Candidate, checkStaged, gatesOf} from './stage.ts'
 import {checkUnattended} from './state.ts'
@@ -78,10 +78,9 @@ export async function rollback(device: Device, grant?: GrantFile): Promise<Recor
   const target = await checkRollback(device, grant)
   const recorded = grant && useGrant(device, records, grant, target)
   const {running, failed} = records.record
-  const {version, digest} = running
   const change = {
     target,
-    failed: [...failed.filter((it) => it.digest !== digest), {version, digest}].slice(-MAX_FAILED),
+    failed: withFailure(failed, running),
   }
   const begun = advance(device, records, 'rolling_back', change)
   recorded?.()

@@ -10,7 +10,7 @@ import {type KeptState, keptStates} from './state.ts'
 export const MAX_RECORD_BYTES = 64 * 1024
 
 /** How many failed versions are remembered; the oldest is forgotten first. */
-export const MAX_FAILED = 32
+const MAX_FAILED = 32
 
 /** SemVer sets no limit, file names do. */
 const MAX_VERSION_LENGTH = 128
@@ -42,6 +42,14 @@ export type DeviceRecord = {
   readonly attempts: number
   readonly floor: string
   readonly failed: readonly {readonly version: string; readonly digest: string}[]
+}
+
+/** The failed versions with one more, the newest last. */
+export function withFailure(
+  failed: DeviceRecord['failed'],
+  {version, digest}: Slot,
+): DeviceRecord['failed'] {
+  return [...failed.filter((it) => it.digest !== digest), {version, digest}].slice(-MAX_FAILED)
 }
 
 /** Text with a trailer that proves it is whole. */

@@ -21,7 +21,7 @@ import {
 } from './layout.ts'
 import {hasWayBack, runningVersion, swapBack, swapForward} from './profile.ts'
 import {isKept} from './program.ts'
-import {type DeviceRecord, MAX_FAILED, type Slot} from './record.ts'
+import {type DeviceRecord, type Slot, withFailure} from './record.ts'
 import {checkTransition, higher, stateOf} from './state.ts'
 import {verifyInstalled} from './verify-installed.ts'
 
@@ -111,11 +111,11 @@ function commit(device: Device, records: Records): Records {
 async function giveUp(device: Device, records: Records, reason: string): Promise<Records> {
   const {failed, running} = records.record
   const candidate = candidateOf(records)
-  const {version, digest} = candidate
+  const {version} = candidate
   const change = {
     candidate,
     target: running,
-    failed: [...failed.filter((it) => it.digest !== digest), {version, digest}].slice(-MAX_FAILED),
+    failed: withFailure(failed, candidate),
   }
   await targetOrDegraded(device, records, running, change.failed)
   await swapToTarget(device, advance(device, records, 'rolling_back', change))

@@ -587,11 +587,7 @@ export const mutants: readonly Mutant[] = [
         'const floor = higher(records.floor, candidate.version)',
         'const floor = records.floor',
       ],
-      [
-        'what failed is forgotten',
-        '...failed.filter((it) => it.digest !== digest), {version, digest}]',
-        '...failed.filter((it) => it.digest !== digest)]',
-      ],
+      ['what failed is forgotten', 'withFailure(failed, candidate)', 'failed'],
       [
         'a rollback leaves the link',
         '!== target.version) swapBack',
@@ -604,11 +600,7 @@ export const mutants: readonly Mutant[] = [
     ['unit/device/flows', 'unit/device/grants'],
     [
       ['a way back that is damaged is taken', '  await checkTarget(device, previous)\n', ''],
-      [
-        'what an operator went back from comes again',
-        '...failed.filter((it) => it.digest !== digest), {version, digest}]',
-        '...failed.filter((it) => it.digest !== digest)]',
-      ],
+      ['what an operator went back from comes again', 'withFailure(failed, running)', 'failed'],
     ],
   ),
 ]
