@@ -21,14 +21,16 @@ export const calls = [
 
 export type SystemCall = {
   readonly name: string
-  /** Which one of its name in the process, from 1: what `when` counts. */
+  /** What it touches, from the traced folder on. */
+  readonly path: string
+  /** Which one of its name at that path, from 1: what `when` counts beside `-P`. */
   readonly at: number
   /** The line of strace. */
   readonly line: string
 }
 
 export type Injection = {
-  readonly call: Pick<SystemCall, 'name' | 'at'>
+  readonly call: Pick<SystemCall, 'name' | 'path' | 'at'>
   /** `signal=KILL`, `error=EIO`. */
   readonly fault: string
 }
@@ -42,7 +44,11 @@ export function whyNotTraced(): string | undefined {
   return status === 0 ? undefined : `ptrace is not allowed: ${stderr}`
 }
 
-/** Runs a program under strace, with at most one fault; the calls of its first process that touch a folder. */
+/**
+ * Runs a program under strace, with at most one fault; the calls of its first process that touch a
+ * folder, or with a fault its path there. How often Node opens and writes of its own is not the
+ * same in each run, so a fault counts the calls at its own path and no others.
+ */
 export async function traced(
   command: readonly string[],
   folder: string,
@@ -53,7 +59,7 @@ export async function traced(
     // ends what strace has started as well, should a fault make it wait for ever
     'timeout',
     ['--signal=KILL', '60', 'strace', '-f', '-y', '-o', log, '-e', `trace=${calls.join()}`].concat(
-      injection === undefined ? [] : ['-e', wordsOf(injection)],
+      injection === undefined ? [] : wordsOf(injection, folder),
       command,
     ),
     {patienceSecs: 120},
@@ -61,8 +67,8 @@ export async function traced(
   return {...ran, calls: callsOf(readFileSync(log, 'utf8'), folder)}
 }
 
-function wordsOf({call, fault}: Injection): string {
-  return `inject=${call.name}:${fault}:when=${call.at}`
+function wordsOf({call, fault}: Injection, folder: string): string[] {
+  return ['-P', folder + call.path, '-e', `inject=${call.name}:${fault}:when=${call.at}`]
 }
 
 function callsOf(log: string, folder: string): SystemCall[] {
@@ -73,10 +79,13 @@ function callsOf(log: string, folder: string): SystemCall[] {
     const [, pid, name] = /^(\d+) +(\w+)\(/.exec(line) ?? []
     if (pid === undefined || name === undefined) continue
     first ??= pid
-    if (pid !== first) continue
-    const at = (counts.get(name) ?? 0) + 1
-    counts.set(name, at)
-    if (line.includes(folder)) found.push({name, at, line})
+    const start = line.indexOf(folder)
+    if (pid !== first || start === -1) continue
+    const path = /^[^">]*/.exec(line.slice(start + folder.length))?.[0] ?? ''
+    const key = `${name} ${path}`
+    const at = (counts.get(key) ?? 0) + 1
+    counts.set(key, at)
+    found.push({name, path, at, line})
   }
   return found
 }
