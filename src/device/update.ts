@@ -106,12 +106,19 @@ function closedFor(
   ]
 }
 
+/** What closes a gate; whatever else fails is no answer of a gate. */
+const ofGates: readonly ErrorCode[] = [
+  'upgrade_clock_untrusted',
+  'upgrade_license_frozen',
+  'upgrade_license_invalid',
+]
+
 function refusalOf(check: () => void): readonly Closed[] {
   try {
     check()
     return []
   } catch (error) {
-    if (!(error instanceof RelError)) throw error
+    if (!(error instanceof RelError) || !ofGates.includes(error.code)) throw error
     return [{code: error.code, message: error.message}]
   }
 }

@@ -99,6 +99,14 @@ test('a release under the name that rel gives it, for a node that is one program
   assert.equal(readFileSync(device.path), programBytes('1.1.0'))
 })
 
+test('a time of signing that cannot be read is a failure, and no gate that is closed', async () => {
+  const device = await stick()
+  await archive(device.at('a.tar.zst'), '1.1.0')
+  assert.is(await offered(device), '1.1.0')
+  writeFileSync(join(device.root, '.rel', 'clock.json'), '{"schema":1}\nsha256:0\n')
+  await rejectsCode(() => find(device), 'upgrade_state_corrupt')
+})
+
 test('a release whose artifact is missing or another is not taken', async () => {
   const device = await stick()
   const [manifest, bundle] = await releaseAssets('1.1.0')
