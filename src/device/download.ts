@@ -8,7 +8,6 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
-  readdirSync,
   renameSync,
   rmSync,
   writeSync,
@@ -16,7 +15,13 @@ import {
 import {join} from 'node:path'
 import {setTimeout as sleep} from 'node:timers/promises'
 import {RelError} from '../system/error.ts'
-import {fileError, readFileLimited, statIfThere, writeFileAtomic} from '../system/files.ts'
+import {
+  entriesIn,
+  fileError,
+  readFileLimited,
+  statIfThere,
+  writeFileAtomic,
+} from '../system/files.ts'
 import type {HttpHeaders} from '../system/http.ts'
 import type {OpenAnswer} from '../system/http-exchange.ts'
 import {bootSecs} from './boot-clock.ts'
@@ -127,9 +132,9 @@ export function dropDownload(root: string, path: string): void {
  */
 function removeOld(folder: string, {sha256, name = ''}: Wanted): void {
   const now = Date.now() / 1000
-  for (const entry of readdirSync(folder)) {
-    const path = join(folder, entry)
-    if (sha256 === undefined && !entry.startsWith(name))
+  for (const entry of entriesIn(folder)) {
+    const path = join(folder, entry.name)
+    if (sha256 === undefined && !entry.name.startsWith(name))
       rmSync(path, {force: true, recursive: true})
     const changed = (lstatSync(path, {throwIfNoEntry: false})?.mtimeMs ?? 0) / 1000
     if (now - changed > FORGOTTEN_SECS) rmSync(path, {force: true, recursive: true})

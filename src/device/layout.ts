@@ -1,7 +1,7 @@
-import {type Dirent, lstatSync, readdirSync, readlinkSync} from 'node:fs'
+import {lstatSync, readlinkSync} from 'node:fs'
 import {join} from 'node:path'
 import {RelError} from '../system/error.ts'
-import {fileError, readFileLimited, statIfThere} from '../system/files.ts'
+import {entriesIn, fileError, readFileLimited, statIfThere} from '../system/files.ts'
 import {type DurableFs, replaceFile} from './durable-fs.ts'
 import {checkFolder, checkOwned} from './owned.ts'
 import {
@@ -293,7 +293,7 @@ export type Versions = {
 
 /** Names only; nothing is followed. Refuses with file_missing, file_unreadable. */
 export function listVersions(root: string): Versions {
-  const entries = entriesOf(join(root, paths.versions))
+  const entries = entriesIn(join(root, paths.versions))
   const versions: string[] = []
   const unfinished: string[] = []
   const foreign: string[] = []
@@ -305,12 +305,4 @@ export function listVersions(root: string): Versions {
     else foreign.push(entry.name)
   }
   return {versions: versions.sort(), unfinished: unfinished.sort(), foreign: foreign.sort()}
-}
-
-function entriesOf(folder: string): readonly Dirent[] {
-  try {
-    return readdirSync(folder, {withFileTypes: true})
-  } catch (error) {
-    throw fileError(error, folder, 'read')
-  }
 }

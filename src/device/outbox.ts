@@ -1,10 +1,10 @@
 import {randomBytes} from 'node:crypto'
-import {lstatSync, readdirSync, rmSync} from 'node:fs'
+import {lstatSync, rmSync} from 'node:fs'
 import {join} from 'node:path'
 import {licenseHeader} from '../release/license-file.ts'
 import type {ErrorCode} from '../system/codes.ts'
 import {RelError} from '../system/error.ts'
-import {statIfThere} from '../system/files.ts'
+import {entriesIn, statIfThere} from '../system/files.ts'
 import {sha256Hex} from '../system/hash.ts'
 import type {JsonObject} from '../system/json.ts'
 import {canonicalJson} from '../trust/canonical-json.ts'
@@ -98,8 +98,8 @@ function put(device: Device, {key, ...result}: Result & {readonly key: string}):
 function idsOf(root: string): readonly string[] {
   const folder = join(root, paths.outbox)
   if (lstatSync(folder, {throwIfNoEntry: false}) === undefined) return []
-  return readdirSync(folder)
-    .flatMap((name) => /^([0-9a-f]{64})\.json$/.exec(name)?.[1] ?? [])
+  return entriesIn(folder)
+    .flatMap(({name}) => /^([0-9a-f]{64})\.json$/.exec(name)?.[1] ?? [])
     .map((id) => {
       // another process may just have told it
       const stat = lstatSync(join(folder, `${id}.json`), {throwIfNoEntry: false})

@@ -1,10 +1,10 @@
-import {lstatSync, readdirSync} from 'node:fs'
+import {lstatSync} from 'node:fs'
 import {join} from 'node:path'
 import type {Release, ReleaseArtifact} from '../release/release.ts'
 import {parseRelease, releaseLimits} from '../release/release-manifest.ts'
 import {checkArtifactFile, verifyRelease} from '../release/verify-release.ts'
 import {RelError} from '../system/error.ts'
-import {fileError, readFileLimited} from '../system/files.ts'
+import {entriesIn, readFileLimited} from '../system/files.ts'
 import type {AnchorFile} from '../trust/anchor.ts'
 import {trustedNow} from './clock-mark.ts'
 import type {DeviceConfig} from './config.ts'
@@ -173,19 +173,11 @@ export async function verifyKept(
 }
 
 function checkNames(path: string): void {
-  const names = namesIn(path)
+  const names = entriesIn(path)
   const wanted: readonly string[] = Object.values(kept)
   const more = names.find(({name}) => !wanted.includes(name))
   if (more !== undefined) throw new RelError('file_unlisted', `${more.name} is not of the release`)
   for (const name of wanted)
     if (names.find((it) => it.name === name)?.isFile() !== true)
       throw new RelError('file_absent', `${name} is missing, or no file`)
-}
-
-function namesIn(path: string) {
-  try {
-    return readdirSync(path, {withFileTypes: true})
-  } catch (error) {
-    throw fileError(error, path, 'read')
-  }
 }

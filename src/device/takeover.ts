@@ -1,7 +1,7 @@
-import {readdirSync, readlinkSync, statfsSync} from 'node:fs'
+import {readlinkSync, statfsSync} from 'node:fs'
 import {join} from 'node:path'
 import {RelError} from '../system/error.ts'
-import {readFileLimited, statIfThere} from '../system/files.ts'
+import {entriesIn, readFileLimited, statIfThere} from '../system/files.ts'
 import {loadAnchor} from '../trust/anchor-store.ts'
 import {anchorTrust} from '../trust/trust-source.ts'
 import type {DeviceConfig} from './config.ts'
@@ -209,7 +209,7 @@ async function again({root, config}: Device, slot: Slot): Promise<Slot> {
 
 /** Makes durable what somebody else has written, files first. */
 function syncTree(fs: DurableFs, path: string): void {
-  for (const entry of readdirSync(join(fs.root, path), {withFileTypes: true})) {
+  for (const entry of entriesIn(join(fs.root, path))) {
     const below = join(path, entry.name)
     if (entry.isDirectory()) syncTree(fs, below)
     else if (entry.isFile()) fs.run({op: 'sync', path: below})

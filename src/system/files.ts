@@ -2,11 +2,13 @@ import {randomBytes} from 'node:crypto'
 import {
   closeSync,
   constants,
+  type Dirent,
   fstatSync,
   fsyncSync,
   linkSync,
   lstatSync,
   openSync,
+  readdirSync,
   readSync,
   renameSync,
   rmSync,
@@ -44,6 +46,15 @@ export function statIfThere(path: string): Stats | undefined {
     return lstatSync(path, {throwIfNoEntry: false})
   } catch (error) {
     if ((error as NodeError).code === 'ENOTDIR') return undefined
+    throw fileError(error, path, 'read')
+  }
+}
+
+/** What is in a folder, with its kind. Refuses with file_missing, file_unreadable. */
+export function entriesIn(path: string): readonly Dirent[] {
+  try {
+    return readdirSync(path, {withFileTypes: true})
+  } catch (error) {
     throw fileError(error, path, 'read')
   }
 }
