@@ -1,3 +1,4 @@
+import {deltaBase, isDeltaName} from '../bundle/delta/delta-name.ts'
 import type {Release, ReleaseArtifact} from '../release/release.ts'
 import {RelError} from '../system/error.ts'
 
@@ -17,8 +18,6 @@ export function machineOf(
   return {os: here.platform, arch: architectures[here.arch] ?? here.arch}
 }
 
-const deltaName = /\.from-(.+)\.delta\.tar\.zst$/
-
 /** An artifact that makes the version out of another one. */
 export type DeltaArtifact = {readonly from: string; readonly artifact: ReleaseArtifact}
 
@@ -37,10 +36,10 @@ export function pickArtifact(
       [arch, 'any'].includes(artifact.arch),
   )
   const deltas = ours.flatMap((artifact) => {
-    const from = deltaName.exec(artifact.name)?.[1]
+    const from = deltaBase(artifact.name)
     return from === undefined ? [] : [{from, artifact}]
   })
-  const wholes = ours.filter(({name}) => !deltaName.test(name))
+  const wholes = ours.filter(({name}) => !isDeltaName(name))
   const required = wholes.filter((artifact) => artifact.required)
   const [whole, second] = wholes.length > 1 ? required : wholes
   if (whole !== undefined && second === undefined) return {whole, deltas}

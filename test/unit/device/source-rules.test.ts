@@ -107,6 +107,22 @@ test('the artifact of a node, and deltas of it', () => {
   )
 })
 
+test('a name is a delta, and from a version, as where deltas are made', () => {
+  const names = [
+    'app.from-x.from-1.0.0.delta.tar.zst',
+    'app.from-x.delta.tar.zst',
+    'app.delta.tar.zst',
+    'app.tar.gz',
+  ]
+  const artifacts = names.map((name) => artifact({name}))
+  const {whole, deltas} = pickArtifact({artifacts, version: '1.1.0'}, wanted)
+  assert.is(whole.name, 'app.tar.gz')
+  assert.equal(
+    deltas.map(({from}) => from),
+    ['1.0.0'],
+  )
+})
+
 test('a release without an artifact for the node, or with two, is refused', () => {
   for (const artifacts of [[], [artifact({arch: 'arm64'})], [artifact({}), artifact({name: 'b'})]])
     throwsCode(() => pickArtifact({artifacts, version: '1.1.0'}, wanted), 'upgrade_source_invalid')
