@@ -1,5 +1,6 @@
 import {lstatSync, mkdirSync, realpathSync, statfsSync} from 'node:fs'
 import {dirname, join} from 'node:path'
+import type {VerifyPolicy} from '../bundle/verify-policy.ts'
 import {RelError} from '../system/error.ts'
 import {fileError, readFileLimited, statIfThere} from '../system/files.ts'
 import {loadAnchor} from '../trust/anchor-store.ts'
@@ -72,14 +73,18 @@ async function verifyFirst(
   source: string,
   now: number,
 ): Promise<Signed> {
-  const file = loadAnchor(anchorPath)
   if (config.profile.kind === 'binary') {
     const {checkFolder} = await import('./place-binary.ts')
-    return checkFolder(config, file, source, now)
+    return checkFolder(config, loadAnchor(anchorPath), source, now)
   }
   const {verifyBundle} = await import('../bundle/verify.ts')
+  return verifyBundle(source, firstPolicy(config, anchorPath, now))
+}
+
+/** Whom a node will trust, before it has its files: the trusted root beside the anchor comes along. */
+export function firstPolicy(config: DeviceConfig, anchorPath: string, now: number): VerifyPolicy {
   const trustedRoot = join(dirname(anchorPath), paths.trustedRoot)
-  return verifyBundle(source, policyWith(file, config, trustedRoot, now))
+  return policyWith(loadAnchor(anchorPath), config, trustedRoot, now)
 }
 
 /** What makes a folder a node besides its version. */

@@ -2,13 +2,11 @@ import {readlinkSync, statfsSync} from 'node:fs'
 import {join} from 'node:path'
 import {RelError} from '../system/error.ts'
 import {entriesIn, readFileLimited, statIfThere} from '../system/files.ts'
-import {loadAnchor} from '../trust/anchor-store.ts'
-import {anchorTrust} from '../trust/trust-source.ts'
 import type {DeviceConfig} from './config.ts'
 import type {Device} from './device.ts'
 import {type DurableFs, replaceFile, swapLink} from './durable-fs.ts'
 import {checkFileSystem} from './file-system.ts'
-import {checkNoNode, type NodeFiles, writeFirstRecord, writeNodeFiles} from './init.ts'
+import {checkNoNode, firstPolicy, type NodeFiles, writeFirstRecord, writeNodeFiles} from './init.ts'
 import {listVersions, paths, versionPath, writing} from './layout.ts'
 import {checkFolder, checkOwned} from './owned.ts'
 import {bundlePlace} from './place-tree.ts'
@@ -64,17 +62,14 @@ function checkFolders(root: string): void {
 type Verify = (name: string, version: string) => Promise<Slot>
 
 function verifier(root: string, config: DeviceConfig, anchorPath: string, now: number): Verify {
-  const file = loadAnchor(anchorPath)
-  const {product, target} = config
-  const {legacy} = file.anchor
+  const policy = firstPolicy(config, anchorPath, now)
   return async (name, version) => {
     const path = join(root, versionPath(name))
     if (statIfThere(path)?.isDirectory() !== true)
       throw new RelError('upgrade_layout_invalid', `${versionPath(name)} is no folder`)
     const {verifyDirectory} = await import('../bundle/verify.ts')
-    const expect = {product, version, ...(target === undefined ? {} : {target})}
-    const trust = anchorTrust(file, 'manifest')
-    return slotOf(await verifyDirectory(path, {trust, expect, now, legacy}), now)
+    const expect = {...policy.expect, version}
+    return slotOf(await verifyDirectory(path, {...policy, expect}), now)
   }
 }
 

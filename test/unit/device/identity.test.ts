@@ -1,4 +1,13 @@
-import {readFileSync, rmSync, writeFileSync} from 'node:fs'
+import {
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import {join} from 'node:path'
 import {suite} from 'uvu'
 import * as assert from 'uvu/assert'
@@ -10,6 +19,7 @@ import {install, makeRoot} from '../../../src/device/init.ts'
 import {checkReleaseManifest} from '../../../src/device/release-check.ts'
 import {checkSource, stage} from '../../../src/device/stage.ts'
 import {verifyDevice} from '../../../src/device/status.ts'
+import {adopt, checkTakeover} from '../../../src/device/takeover.ts'
 import {upgradeError} from '../../../src/device/verify-installed.ts'
 import {releaseText, signRelease} from '../../../src/release/release-manifest.ts'
 import type {Anchor} from '../../../src/trust/anchor.ts'
@@ -151,6 +161,38 @@ for (const mode of ['both', 'sigstore'] as const)
       assert.is(error.details?.cause_code, cause)
       await rejectsCode(() => stage(device, tree, plain), 'upgrade_identity_not_allowed')
     })
+
+test('a takeover asks for identities before it changes anything', async ({mock}) => {
+  const folder = temporaryFolder()
+  const anchorPath = join(folder, 'trust.json')
+  writeFileSync(anchorPath, await signedAnchor(await anchorAt(mock), 'root'))
+  writeFileSync(join(folder, 'trusted_root.json'), JSON.stringify(mock.rootJson))
+  const root = join(folder, 'edge')
+  mkdirSync(join(root, 'versions'), {recursive: true})
+  for (const version of ['0.9.0', '1.0.0'])
+    cpSync(await treeOf(mock, version, claimsOf(version)), join(root, `versions/v${version}`), {
+      recursive: true,
+    })
+  symlinkSync('versions/v1.0.0', join(root, 'current'))
+  symlinkSync('versions/v0.9.0', join(root, 'previous'))
+  const node = deviceAt(root, {}, {identity: 'both'})
+  const given = {configText: JSON.stringify({...configJson, identity: 'both'}), anchorPath}
+  const plan = () => checkTakeover(root, node.config, given, mock.now)
+  assert.is((await plan()).previous?.version, '0.9.0')
+  rmSync(join(root, 'versions/v0.9.0', SIDECAR))
+  const taken = await plan()
+  assert.is(taken.previous, undefined, 'what has no identity is no way back')
+  const hidden = join(folder, SIDECAR)
+  renameSync(join(root, 'versions/v1.0.0', SIDECAR), hidden)
+  const before = readdirSync(root, {recursive: true}).sort()
+  await rejectsCode(plan, 'upgrade_identity_not_allowed')
+  assert.equal(readdirSync(root, {recursive: true}).sort(), before)
+  renameSync(hidden, join(root, 'versions/v1.0.0', SIDECAR))
+  await adopt({...node, world: {...node.world, now: () => mock.now}}, taken, anchorPath)
+  for (const version of ['v0.9.0', 'v1.0.0'])
+    rmSync(join(root, 'versions', version), {recursive: true})
+  await verifyDevice(node)
+})
 
 test('a Sigstore bundle of other bytes does not count', async ({mock}) => {
   const device = await nodeWith(mock, 'both')
