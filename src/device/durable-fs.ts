@@ -3,6 +3,7 @@ import {
   constants,
   fchmodSync,
   fchownSync,
+  fsync,
   fsyncSync,
   lstatSync,
   mkdirSync,
@@ -15,6 +16,7 @@ import {
   writeSync,
 } from 'node:fs'
 import {basename, dirname, join} from 'node:path'
+import {promisify} from 'node:util'
 
 export type Owner = {readonly uid: number; readonly gid: number}
 
@@ -41,22 +43,63 @@ export type DurableFs = {
   readonly root: string
   /** Does one operation; throws what the system says. */
   run(op: DurableOp): void
+  /** Syncs files in any order, several at once; without it they are synced one after the other. */
+  syncAll?(paths: readonly string[]): Promise<void>
 }
 
 const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
 const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY
 const APPEND = constants.O_WRONLY | constants.O_APPEND | constants.O_NOFOLLOW
 
+const READ = constants.O_RDONLY | constants.O_NOFOLLOW
+
+/** As many threads as Node has for files: the journal of a file system takes their syncs as one. */
+const SYNCS_AT_ONCE = 4
+
 /** The port to the file system of the machine. */
 export function realFs(root: string): DurableFs {
-  return {root, run: (op) => runReal(root, op)}
+  return {root, run: (op) => runReal(root, op), syncAll: (paths) => syncReal(root, paths)}
+}
+
+/** Files that are on disk once this returns, in whatever order; throws what the system says first. */
+export async function syncFiles(fs: DurableFs, paths: readonly string[]): Promise<void> {
+  if (fs.syncAll !== undefined) return fs.syncAll(paths)
+  for (const path of paths) fs.run({op: 'sync', path})
+}
+
+const fsyncLater = promisify(fsync)
+
+async function syncReal(root: string, paths: readonly string[]): Promise<void> {
+  const waiting = paths.values()
+  const failures: unknown[] = []
+  const syncNext = async () => {
+    for (const path of waiting) {
+      if (failures.length > 0) return
+      try {
+        await syncFile(join(root, path))
+      } catch (error) {
+        failures.push(error)
+      }
+    }
+  }
+  await Promise.all(Array.from({length: SYNCS_AT_ONCE}, syncNext))
+  if (failures.length > 0) throw failures[0]
+}
+
+async function syncFile(path: string): Promise<void> {
+  const fd = openSync(path, READ)
+  try {
+    await fsyncLater(fd)
+  } finally {
+    closeSync(fd)
+  }
 }
 
 function runReal(root: string, op: DurableOp): void {
   const path = join(root, op.path)
   if (op.op === 'create') makeFile(path, op.mode, op.owner)
   else if (op.op === 'write') onFile(path, APPEND, (fd) => writeAll(fd, op.bytes))
-  else if (op.op === 'sync') onFile(path, constants.O_RDONLY | constants.O_NOFOLLOW, fsyncSync)
+  else if (op.op === 'sync') onFile(path, READ, fsyncSync)
   else if (op.op === 'sync_dir') onFile(path, FOLDER, fsyncSync)
   else if (op.op === 'mkdir') makeFolder(path)
   else if (op.op === 'symlink') symlinkSync(op.target, path)

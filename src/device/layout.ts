@@ -239,13 +239,26 @@ export function writing<T>(work: () => T): T {
   try {
     return work()
   } catch (error) {
-    const failure = fileError(error, 'the folder of the node', 'write')
-    const {code} = ((error instanceof RelError ? error.cause : error) ?? {}) as {code?: string}
-    if (failure.code === 'disk_full')
-      throw new RelError('upgrade_disk_full', failure.message, {cause: error})
-    if (code !== 'EIO' && code !== 'EROFS') throw failure
-    throw new RelError('upgrade_io_error', failure.message, {cause: error})
+    throw writeError(error)
   }
+}
+
+/** writing for what takes its time. */
+export async function whileWriting<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw writeError(error)
+  }
+}
+
+function writeError(error: unknown): RelError {
+  const failure = fileError(error, 'the folder of the node', 'write')
+  const {code} = ((error instanceof RelError ? error.cause : error) ?? {}) as {code?: string}
+  if (failure.code === 'disk_full')
+    return new RelError('upgrade_disk_full', failure.message, {cause: error})
+  if (code !== 'EIO' && code !== 'EROFS') return failure
+  return new RelError('upgrade_io_error', failure.message, {cause: error})
 }
 
 /** The version a link leads to; undefined when there is none. Refuses with upgrade_layout_invalid. */

@@ -5,7 +5,7 @@ import {statIfThere} from '../system/files.ts'
 import {trustedNow} from './clock-mark.ts'
 import {type Device, tell} from './device.ts'
 import {removeTree} from './durable-fs.ts'
-import {paths, unfinishedPath, versionPath, writing} from './layout.ts'
+import {paths, unfinishedPath, versionPath, whileWriting, writing} from './layout.ts'
 import type {Slot} from './record.ts'
 import type {Check, Place} from './stage.ts'
 import {policyOf, slotOf, upgradeError} from './verify-installed.ts'
@@ -51,7 +51,7 @@ export async function placeWith(
   try {
     const policy = policyOf(root, device.config, trustedNow(device))
     const verified = await fill(policy, writer)
-    writing(() => writer.finish())
+    await whileWriting(() => writer.finish())
     const slot = slotOf(verified, policy.now)
     tell(device, 'upgrade_downloaded', {version: slot.version, digest: slot.digest})
     const written = unfinishedPath(slot.version, 'partial')
@@ -81,13 +81,7 @@ async function verifyInto(
     return verified
   }
   const {verifyArchive} = await import('../bundle/archive/verify-archive.ts')
-  try {
-    return await verifyArchive(source, policy, undefined, writer)
-  } catch (error) {
-    return writing(() => {
-      throw error
-    })
-  }
+  return whileWriting(() => verifyArchive(source, policy, undefined, writer))
 }
 
 /**

@@ -6,7 +6,7 @@ import {directoryOf} from '../bundle/path-rules.ts'
 import type {VerifiedManifest} from '../bundle/verify-policy.ts'
 import {RelError} from '../system/error.ts'
 import {fileError, statIfThere} from '../system/files.ts'
-import type {DurableFs} from './durable-fs.ts'
+import {type DurableFs, syncFiles} from './durable-fs.ts'
 
 const BLOCK = 1024 * 1024
 
@@ -66,12 +66,12 @@ export class PortWriter implements ArchiveSink {
   close(): void {}
 
   /** Links, then every file, then every folder from the bottom up: on disk once this returns. */
-  finish(): void {
+  async finish(): Promise<void> {
     for (const {path, target} of this.#links) {
       this.directory(directoryOf(path))
       this.#fs.run({op: 'symlink', path: join(this.#root, path), target})
     }
-    for (const path of this.#files) this.#fs.run({op: 'sync', path})
+    await syncFiles(this.#fs, this.#files)
     for (const path of [...this.#directories].toReversed())
       this.#fs.run({op: 'sync_dir', path: path === '' ? this.#root : join(this.#root, path)})
   }

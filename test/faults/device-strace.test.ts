@@ -1,4 +1,4 @@
-import {cpSync, writeFileSync} from 'node:fs'
+import {cpSync, readdirSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
@@ -61,6 +61,8 @@ if (needsThat('strace', reason === undefined, reason ?? '')) {
     cpSync(root, copy, {recursive: true, verbatimSymlinks: true})
     return deviceIn(copy)
   }
+
+  const PARTIAL = '/versions/.1.1.0.partial'
 
   type Flow = {
     readonly name: string
@@ -157,6 +159,19 @@ if (needsThat('strace', reason === undefined, reason ?? '')) {
     const {calls, code, stderr, stdout} = await traced(commandOf(flow, whole), whole.root)
     assert.is(code, 0, `${flow.name}: ${stdout}${stderr}`)
     assert.ok(flow.aim.isThere(whole), flow.name)
+    if (flow.start === fresh)
+      test(`${flow.name}: every file of the version is synced before it has its name`, () => {
+        const version = join(whole.root, 'versions/1.1.0')
+        const files = readdirSync(version, {recursive: true, withFileTypes: true})
+          .filter((it) => it.isFile())
+          .map((it) => join(it.parentPath, it.name).slice(version.length))
+        const named = calls.findIndex(({name, path}) => name === 'rename' && path === PARTIAL)
+        const synced = calls.slice(0, named).filter(({name}) => name === 'fsync')
+        const missing = files.filter((it) => !synced.some(({path}) => path === PARTIAL + it))
+        assert.is(files.length, 3, `${files}`)
+        assert.equal(missing, [])
+      })
+
     const spread = (all: readonly SystemCall[], every: number) =>
       all.filter((_, at) => isLong || at % every === every >> 1)
 

@@ -23,7 +23,7 @@ export type SystemCall = {
   readonly name: string
   /** What it touches, from the traced folder on. */
   readonly path: string
-  /** Which one of its name at that path, from 1: what `when` counts beside `-P`. */
+  /** Which one of its name at that path in its thread, from 1: what `when` counts beside `-P`. */
   readonly at: number
   /** The line of strace. */
   readonly line: string
@@ -45,9 +45,9 @@ export function whyNotTraced(): string | undefined {
 }
 
 /**
- * Runs a program under strace, with at most one fault; the calls of its first process that touch a
- * folder, or with a fault its path there. How often Node opens and writes of its own is not the
- * same in each run, so a fault counts the calls at its own path and no others.
+ * Runs a program under strace, with at most one fault; the calls that touch a folder, or with a fault
+ * its path there. How often Node opens and writes of its own is not the same in each run, so a fault
+ * counts the calls at its own path and no others.
  */
 export async function traced(
   command: readonly string[],
@@ -74,15 +74,13 @@ function wordsOf({call, fault}: Injection, folder: string): string[] {
 function callsOf(log: string, folder: string): SystemCall[] {
   const counts = new Map<string, number>()
   const found: SystemCall[] = []
-  let first: string | undefined
   for (const line of log.split('\n')) {
     const [, pid, name] = /^(\d+) +(\w+)\(/.exec(line) ?? []
     if (pid === undefined || name === undefined) continue
-    first ??= pid
     const start = line.indexOf(folder)
-    if (pid !== first || start === -1) continue
+    if (start === -1) continue
     const path = /^[^">]*/.exec(line.slice(start + folder.length))?.[0] ?? ''
-    const key = `${name} ${path}`
+    const key = `${pid} ${name} ${path}`
     const at = (counts.get(key) ?? 0) + 1
     counts.set(key, at)
     found.push({name, path, at, line})
