@@ -1,3 +1,4 @@
+import {manifestLimits} from '../bundle/manifest.ts'
 import {compareVersions} from '../bundle/version.ts'
 import {channelsOf} from '../release/entitlement.ts'
 import type {LicenseFile} from '../release/license.ts'
@@ -10,7 +11,6 @@ import {RelError} from '../system/error.ts'
 import {sha256Hex} from '../system/hash.ts'
 import {retryAfter, strongEtag} from '../system/http-rules.ts'
 import type {JsonObject} from '../system/json.ts'
-import type {Anchor} from '../trust/anchor.ts'
 import {parseStrictJson} from '../trust/strict-json.ts'
 import {trustedNow} from './clock-mark.ts'
 import type {SourceConfig} from './config.ts'
@@ -32,7 +32,7 @@ import {machineOf, pickArtifact} from './pick-artifact.ts'
 import {isSafeVersion} from './record.ts'
 import {keepSeen, loadSeen, type Seen} from './seen.ts'
 import type {Answer, Offer, Question, Source} from './source.ts'
-import {anchorOf} from './verify-installed.ts'
+import {anchorOf, policyOf, upgradeError} from './verify-installed.ts'
 
 type PanelConfig = Extract<SourceConfig, {kind: 'panel'}>
 
@@ -176,20 +176,24 @@ async function askPanel(
 
 /** The signed parts of a manifest, verified; D0's flat fields are not looked at. */
 async function verifyAnswer(
-  {device, license: {license}}: Panel,
+  panel: Panel,
   body: Uint8Array,
   {running, channels}: Question,
   now: number,
 ): Promise<{readonly file: ReleaseFile; readonly fresh: Freshness | undefined}> {
+  const {device, license} = panel
   const {anchor} = anchorOf(device.root)
   try {
     const top = parseStrictJson(body, {bytes: MAX_MANIFEST_BYTES, depth: 10}) as JsonObject
     const {envelope, freshness} = top ?? {}
-    const text = JSON.stringify(envelope ?? null)
-    const file = await verifyEnvelope(device, anchor, Buffer.from(text), now)
+    const file = parseRelease(Buffer.from(JSON.stringify(envelope ?? null)))
+    await verifySigned(panel, file, {
+      isOffer: compareVersions(file.release.version, running) > 0,
+      now,
+    })
     const asked = {
-      track: license.track,
-      channels: channelsOf(license).filter((it) => channels.includes(it)),
+      track: license.license.track,
+      channels: channelsOf(license.license).filter((it) => channels.includes(it)),
       current: running,
     }
     return {file, fresh: checkFreshness(freshness, file, asked, anchor, now)}
@@ -198,15 +202,29 @@ async function verifyAnswer(
   }
 }
 
-async function verifyEnvelope(
-  {config}: Device,
-  anchor: Anchor,
-  bytes: Uint8Array,
-  now: number,
-): Promise<ReleaseFile> {
-  const file = parseRelease(bytes)
-  await verifyRelease(file, {anchor, expect: {product: config.product}, now})
-  return file
+/**
+ * That a release is signed by whom the node asks for. A Sigstore bundle is over the very bytes that
+ * were published, which D0's answer does not keep: both are fetched, where identities count. What is
+ * no offer needs none, as long as keys vouch for it: it may be older than that rule of the node.
+ */
+async function verifySigned(
+  panel: Panel,
+  file: ReleaseFile,
+  {isOffer, bytes, now}: {readonly isOffer: boolean; readonly bytes?: Buffer; readonly now: number},
+): Promise<void> {
+  const {root, config} = panel.device
+  const {identity} = policyOf(root, config, now)
+  const terms = {anchor: anchorOf(root).anchor, expect: {product: config.product}, now}
+  if (identity === undefined || (!isOffer && identity.mode !== 'sigstore')) {
+    await verifyRelease(file, terms)
+    return
+  }
+  const {version} = file.release
+  const published = bytes ?? (await manifestOf(panel, version))
+  if (parseRelease(published).digest !== file.digest)
+    throw new RelError('upgrade_source_invalid', `${version} is published as another release`)
+  const vouched = {bytes: published, sidecar: await sidecarOf(panel, version)}
+  await verifyRelease(file, {...terms, identity, vouched})
 }
 
 const aboutSignatures = /^(?:signature|key|threshold|role|anchor|digest)_/
@@ -214,9 +232,11 @@ const aboutSignatures = /^(?:signature|key|threshold|role|anchor|digest)_/
 /** A refusal of the release model in the words of the updater, the exact code in its details. */
 function answerError(error: unknown): unknown {
   if (!(error instanceof RelError) || error.code.startsWith('upgrade_')) return error
+  const known = upgradeError(error)
+  if (known instanceof RelError && known.code === 'upgrade_identity_not_allowed') return known
   const {code, message} = error
   const details = {...error.details, cause_code: code}
-  const as = (known: ErrorCode) => new RelError(known, message, {cause: error, details})
+  const as = (word: ErrorCode) => new RelError(word, message, {cause: error, details})
   if (code === 'timestamp_future') return as('upgrade_clock_untrusted')
   return as(aboutSignatures.test(code) ? 'upgrade_signature_invalid' : 'upgrade_source_invalid')
 }
@@ -259,21 +279,39 @@ function offerOf({device, config, authorization}: Panel, file: ReleaseFile): Off
 
 /** One version that an operator has named: its envelope alone, with no word on what is current. */
 async function findVersion(panel: Panel, version: string): Promise<Answer> {
-  const {device, config} = panel
-  const url = `${config.url}/bundles/${encodeURIComponent(version)}.manifest.json`
-  const answer = await askPanel(panel, url)
-  const now = trustedNow(device)
+  const answer = await askPanel(panel, bundleUrl(panel, version, 'manifest.json'))
+  const now = trustedNow(panel.device)
   if (answer.status === 404) return answerOf(answer, undefined, undefined, now)
-  if (answer.status !== 200) throw statusError(answer, `the manifest of ${version}`)
-  const {anchor} = anchorOf(device.root)
+  const bytes = bodyOf(answer, version)
   try {
-    const file = await verifyEnvelope(device, anchor, answer.body, now)
+    const file = parseRelease(bytes)
     if (file.release.version !== version)
       throw new RelError('version_mismatch', `signed as ${file.release.version}, want ${version}`)
+    await verifySigned(panel, file, {isOffer: true, bytes, now})
     return answerOf(answer, offerOf(panel, file), undefined, now)
   } catch (error) {
     throw answerError(error)
   }
+}
+
+function bundleUrl({config}: Panel, version: string, form: string): string {
+  return `${config.url}/bundles/${encodeURIComponent(version)}.${form}`
+}
+
+function bodyOf(answer: DeviceAnswer, version: string): Buffer {
+  if (answer.status === 200) return answer.body
+  throw statusError(answer, `the manifest of ${version}`)
+}
+
+async function manifestOf(panel: Panel, version: string): Promise<Buffer> {
+  return bodyOf(await askPanel(panel, bundleUrl(panel, version, 'manifest.json')), version)
+}
+
+/** The Sigstore bundle over a manifest; undefined where it was published without one. */
+async function sidecarOf(panel: Panel, version: string): Promise<Buffer | undefined> {
+  const url = bundleUrl(panel, version, 'manifest.sig.bundle')
+  const answer = await askPanel(panel, url, {}, manifestLimits.sidecarBytes)
+  return answer.status === 404 ? undefined : bodyOf(answer, version)
 }
 
 /** D2: everything that is answered is a hint; the manifest inside the bundle decides. */
