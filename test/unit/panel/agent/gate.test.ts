@@ -113,6 +113,21 @@ test('a forged copy of a registered licence is refused although the true one is 
   }
 })
 
+test('what a renewal took away is opened by no earlier file of the licence', async () => {
+  const agents = await agentPanel()
+  try {
+    const {gate} = watched(agents)
+    const wide = await signedLicense({entitlements: ['channel:canary']})
+    const header = await agents.register(wide, {serial: 2, entitlements: []})
+    assert.equal([...(await gate.admit(header)).channels], ['stable'])
+    const same = await signedLicense({entitlements: ['channel:canary'], serial: 2})
+    const opened = await gate.admit(`Bearer ${licenseHeader(same)}`)
+    assert.equal([...opened.channels], ['stable', 'canary'])
+  } finally {
+    await agents.close()
+  }
+})
+
 test('what is no licence is refused before anything is asked', async () => {
   const agents = await agentPanel()
   try {
