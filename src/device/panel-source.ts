@@ -232,6 +232,8 @@ const aboutSignatures = /^(?:signature|key|threshold|role|anchor|digest)_/
 /** A refusal of the release model in the words of the updater, the exact code in its details. */
 function answerError(error: unknown): unknown {
   if (!(error instanceof RelError) || error.code.startsWith('upgrade_')) return error
+  // a file of the node that cannot be read just now says nothing of the answer
+  if (error.code === 'file_unreadable') return error
   const known = upgradeError(error)
   if (known instanceof RelError && known.code === 'upgrade_identity_not_allowed') return known
   const {code, message} = error
