@@ -93,7 +93,7 @@ export async function stageFromSource(
     )
     await ifNotBusy(device.root, () => rememberTimes(device))
   }
-  if (!options.isDryRun) return stagedOutcome(path, device, offer.version)
+  if (!options.isDryRun) return stagedOutcome(path, device, offer.version, options.isRetry)
   return {
     result: {dry_run: true, candidate: {version: offer.version}},
     lines: [`✔ would fetch and stage ${offer.version}`],

@@ -10,6 +10,7 @@ import {
 import type {GrantFile} from '../device/grant.ts'
 import type {Records} from '../device/layout.ts'
 import {type Slot, slotJson} from '../device/record.ts'
+import {notStarted} from '../device/resume.ts'
 import {rememberedStale} from '../device/seen.ts'
 import {checkSource, stage} from '../device/stage.ts'
 import {transitions} from '../device/state.ts'
@@ -82,7 +83,7 @@ function statusLines({state, record, floor, belowFloorBy, foreign}: Status): str
     ...(belowFloorBy === undefined
       ? []
       : [`! ${running.version} is below the floor, as a ${belowFloorBy} has left it`]),
-    ...failed.map(({version}) => `! ${version} failed here before`),
+    ...failed.map(({version}) => `! ${version} was taken back here before`),
     ...foreign.map((name) => `! versions/${name} is not of rel`),
   ]
 }
@@ -121,15 +122,21 @@ export async function deviceStage(
     rememberTimes(device)
     return staged
   })
-  return stagedOutcome(path, device, record.candidate?.version)
+  return stagedOutcome(path, device, record.candidate?.version, isRetry)
 }
 
 /** What a command says that has staged a version. */
-export function stagedOutcome(path: string, device: Device, version: string | undefined): Outcome {
+export function stagedOutcome(
+  path: string,
+  device: Device,
+  version: string | undefined,
+  isRetry: boolean,
+): Outcome {
+  // a version that was taken back is asked about again before it runs
   return {
     result: {...statusJson(statusOf(device)), dry_run: false},
     lines: [`✔ staged ${version}, verified and on disk`],
-    next: `rel device apply ${shellWord(path)}`,
+    next: `rel device apply ${shellWord(path)}${isRetry ? ' --retry' : ''}`,
   }
 }
 
@@ -150,7 +157,10 @@ export async function deviceRollback(
   const device = openDevice(path, flags)
   const {grant} = await grantOf(flags)
   if (flags['dry-run']) return dryOutcome('go back to', await checkRollback(device, grant))
-  return changedOutcome(device, await whileLocked(device.root, () => rollback(device, grant)))
+  const rested = await whileLocked(device.root, () => rollback(device, grant))
+  const {problem, record} = rested
+  const warnings = problem === undefined ? [] : [notStarted(record.running, problem)]
+  return {...changedOutcome(device, rested), warnings}
 }
 
 function dryOutcome(verb: string, slot: Slot): Outcome {
@@ -259,13 +269,14 @@ async function deviceRepair(path: string, flags: InitFlags): Promise<Outcome> {
       hint: 'rel device verify shows what is wrong.',
     })
   const {repair} = await import('../device/repair.ts')
-  const {slot, isMoved} = await whileLocked(device.root, () => repair(device))
+  const {slot, isMoved, isFailuresLost} = await whileLocked(device.root, () => repair(device))
   const moved = `nothing that verifies ran: ${slot.version} is put back, start the program again`
   return {
     result: {...statusJson(statusOf(device)), dry_run: false},
     lines: [`✔ the records are rebuilt: ${slot.version} runs`],
     warnings: [
-      'versions that failed here, and the one before, are forgotten',
+      'the version before is forgotten: there is no way back before the next update',
+      ...(isFailuresLost ? ['versions that were taken back here are forgotten'] : []),
       ...(isMoved ? [moved] : []),
     ],
   }

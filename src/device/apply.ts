@@ -5,7 +5,7 @@ import {checkGrantFor, grantedVersion, useGrant} from './grant-memory.ts'
 import type {Records} from './layout.ts'
 import {checkRunning} from './license-gate.ts'
 import {type Slot, withFailure} from './record.ts'
-import {checkTarget, resume, runTrial, swapToTarget} from './resume.ts'
+import {checkTarget, type Rested, resume, runTrial, swapToTarget} from './resume.ts'
 import {type Candidate, checkStaged, gatesOf} from './stage.ts'
 import {checkUnattended} from './state.ts'
 
@@ -71,7 +71,7 @@ export async function checkRollback(device: Device, grant?: GrantFile): Promise<
  * Goes back to the version before the last commit; data is not touched and the floor stays. A
  * rollback that was interrupted is ended first, and is the outcome. A grant is used up.
  */
-export async function rollback(device: Device, grant?: GrantFile): Promise<Records> {
+export async function rollback(device: Device, grant?: GrantFile): Promise<Rested> {
   const before = recordsOf(device).record
   const records = await resume(device)
   if (before.state === 'rolling_back') return records

@@ -107,7 +107,8 @@ export type Readable = {
   readonly slots: readonly Slot[]
   /** Where a trial or a rollback leads that the newest whole record has left unfinished. */
   readonly wayBack?: Slot
-  readonly failed: DeviceRecord['failed']
+  /** Undefined when no record can be read. */
+  readonly failed: DeviceRecord['failed'] | undefined
 }
 
 /** Refuses nothing that is damaged. */
@@ -119,7 +120,7 @@ export function readableRecords(root: string): Readable {
   const wayBack = newest === undefined ? undefined : wayBackOf(newest)
   return {
     ...(wayBack === undefined ? {} : {wayBack}),
-    failed: newest?.failed ?? [],
+    failed: newest?.failed,
     floors: [...floors, ...records.map(({floor}) => floor)],
     seq: Math.max(0, ...records.map(({seq}) => seq)),
     slots: records.flatMap((record) => slotsOf(record, records)),

@@ -19,8 +19,11 @@ import {forgetDamaged} from './sealed-file.ts'
 import {higher} from './state.ts'
 import {slotOf, upgradeError, verifyInstalled, verifyVersion} from './verify-installed.ts'
 
-/** What runs after a repair; `isMoved` when it had to be put back. */
-export type Repaired = {readonly slot: Slot; readonly isMoved: boolean}
+/** What should run; `isMoved` when it has to be put back. */
+type Found = {readonly slot: Slot; readonly isMoved: boolean}
+
+/** What runs after a repair; `isFailuresLost` when no record could be read that would name them. */
+export type Repaired = Found & {readonly isFailuresLost: boolean}
 
 /**
  * Rebuilds records that are damaged from what runs, if that verifies. Where nothing runs that does,
@@ -41,14 +44,14 @@ export async function repair(device: Device): Promise<Repaired> {
   if (isMoved) swapBack(device, slot)
   const floor = known.floors.reduce(higher, slot.version)
   writing(() => replaceFile(world.fs, paths.floor, floorText(floor), 0o600))
-  const {failed} = known
+  const {failed = []} = known
   const record = {state: 'committed', running: slot, attempts: 0, floor, failed} as const
   writeRecord(world.fs, {...record, seq: known.seq + 1})
   forgetDamaged(world.fs)
-  return {slot, isMoved}
+  return {slot, isMoved, isFailuresLost: known.failed === undefined}
 }
 
-async function whatShouldRun(device: Device, {slots, wayBack}: Readable): Promise<Repaired> {
+async function whatShouldRun(device: Device, {slots, wayBack}: Readable): Promise<Found> {
   if (wayBack !== undefined) {
     const found = await ifGood(() => verifyInstalled(device.root, device.config, wayBack))
     if (found !== undefined) return {slot: wayBack, isMoved: true}

@@ -25,13 +25,16 @@ import {type DeviceRecord, type Slot, withFailure} from './record.ts'
 import {checkTransition, higher, stateOf} from './state.ts'
 import {verifyInstalled} from './verify-installed.ts'
 
+/** Records at rest; `problem` is why what was led back to could not be started again. */
+export type Rested = Records & {readonly problem?: string}
+
 /**
  * Brings a node that was interrupted anywhere to rest: a trial is judged, a rollback ended, a floor
  * raised, what is unfinished removed. Does nothing to a node at rest.
  * Refuses with upgrade_rolled_back where the trial failed, with upgrade_degraded where nothing could
  * be brought back, and with upgrade_state_corrupt, upgrade_layout_invalid.
  */
-export async function resume(device: Device): Promise<Records> {
+export async function resume(device: Device): Promise<Rested> {
   settle(device.world)
   const records = recordsOf(device)
   const {record} = records
@@ -118,10 +121,19 @@ async function giveUp(device: Device, records: Records, reason: string): Promise
     failed: withFailure(failed, candidate),
   }
   await targetOrDegraded(device, records, running, change.failed)
-  await swapToTarget(device, advance(device, records, 'rolling_back', change))
-  throw new RelError('upgrade_rolled_back', `${version} was taken back: ${reason}`, {
-    details: {version, running: running.version, reason},
+  const begun = advance(device, records, 'rolling_back', change)
+  const {problem} = await swapToTarget(device, begun)
+  const details = {version, running: running.version, reason}
+  const message = `${version} was taken back: ${reason}`
+  if (problem === undefined) throw new RelError('upgrade_rolled_back', message, {details})
+  throw new RelError('upgrade_rolled_back', `${message}; ${notStarted(running, problem)}`, {
+    details: {...details, problem},
   })
+}
+
+/** What a person must know who reads that a version runs again. */
+export function notStarted({version}: Pick<Slot, 'version'>, problem: string): string {
+  return `${version} was not started again: ${problem}`
 }
 
 /** What the program before may make up for, kept beside the one that runs; a revocation it may not. */
@@ -183,7 +195,7 @@ async function targetOrDegraded(
  * version then runs whatever its health: there is never a second swap. Refuses with
  * upgrade_degraded when the target is missing or damaged.
  */
-async function finishRollback(device: Device, records: Records): Promise<Records> {
+async function finishRollback(device: Device, records: Records): Promise<Rested> {
   const {record} = records
   await targetOrDegraded(device, records, targetOf(record), record.failed)
   return swapToTarget(device, records)
@@ -195,7 +207,7 @@ function targetOf({target}: DeviceRecord): Slot {
 }
 
 /** The second half of a rollback, of a target that this process has verified under the same lock. */
-export async function swapToTarget(device: Device, records: Records): Promise<Records> {
+export async function swapToTarget(device: Device, records: Records): Promise<Rested> {
   const {world} = device
   const {record} = records
   const {candidate, previous} = record
@@ -217,7 +229,7 @@ export async function swapToTarget(device: Device, records: Records): Promise<Re
     ...(problem === undefined ? {} : {problem}),
   }
   tell(device, 'upgrade_rolled_back', details, 'critical')
-  return done
+  return problem === undefined ? done : {...done, problem}
 }
 
 /**

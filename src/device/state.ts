@@ -153,7 +153,7 @@ export function closedGates(facts: GateFacts): readonly Closed[] {
   if (minFrom !== undefined && compareVersions(running, minFrom) < 0)
     close('upgrade_step_missing', `${version} needs at least ${minFrom}, ${running} runs`)
   if (!facts.isRetry && facts.failed.some(({digest}) => digest === candidate.digest))
-    close('upgrade_blocked', `${version} failed here before`)
+    close('upgrade_blocked', `${version} was taken back here before`)
   return closed
 }
 

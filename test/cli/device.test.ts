@@ -1,4 +1,4 @@
-import {mkdirSync, readlinkSync, writeFileSync} from 'node:fs'
+import {mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync} from 'node:fs'
 import {createServer} from 'node:http'
 import type {AddressInfo} from 'node:net'
 import {join} from 'node:path'
@@ -19,6 +19,7 @@ type Doc = {
   readonly ok: boolean
   readonly result: Record<string, unknown>
   readonly error: {readonly code: string; readonly details: Record<string, unknown>}
+  readonly warnings: readonly string[]
 }
 
 /** A folder with bundles, configuration and an anchor that is good at the time of the machine. */
@@ -74,6 +75,34 @@ test('a node from its first version to a failed update and back, by commands', a
   assert.is(status.result.state, 'rolled_back')
   assert.ok((status.result.transitions as unknown[]).length > 10)
   assert.is((await device('init', root, '--repair')).result.floor, '1.1.0')
+})
+
+test('what a person has to do next, or know, is said', async () => {
+  const at = await sources({command: ['true']})
+  const [root, stuck] = [at('node'), at('stuck')]
+  const config = JSON.parse(readFileSync(at('device.json'), 'utf8')) as object
+  const restart = ['test', '!', '-e', stuck]
+  writeFileSync(at('device.json'), JSON.stringify({...config, restart}))
+  const given = ['--config', at('device.json'), '--trust', at('trust.json')]
+  await device('init', root, ...given, '--bundle', at('1.0.0'))
+  await device('stage', root, at('1.1.0'))
+  assert.is((await device('apply', root)).code, 0)
+  writeFileSync(stuck, '')
+  const back = await device('rollback', root)
+  assert.equal([back.code, back.warnings.length], [0, 1], 'the program does not run')
+  await device('stage', root, at('1.2.0'))
+  const failed = await device('apply', root)
+  assert.is(failed.error.code, 'upgrade_rolled_back')
+  assert.is(failed.error.details.problem, 'the restart command ended with 1')
+  rmSync(stuck)
+  const again = await runRel(['device', 'stage', root, at('1.2.0'), '--retry'])
+  const [, next = ''] = /^Next: rel device apply (.*)$/m.exec(again.stderr) ?? []
+  assert.match(next, / --retry$/)
+  assert.is((await device('apply', root)).error.code, 'upgrade_blocked')
+  assert.is((await device('apply', root, '--retry')).code, 0)
+  assert.is((await device('init', root, '--repair')).warnings.length, 1)
+  for (const name of ['state.json', 'state.json.1']) writeFileSync(join(root, '.rel', name), '')
+  assert.is((await device('init', root, '--repair')).warnings.length, 2, 'failures are forgotten')
 })
 
 const healthy = {
