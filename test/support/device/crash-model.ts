@@ -1,7 +1,16 @@
-import {lstatSync, readdirSync, readFileSync, readlinkSync} from 'node:fs'
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import {join} from 'node:path'
 import type {DurableOp} from '../../../src/device/durable-fs.ts'
 import {sha256Hex} from '../../../src/system/hash.ts'
+import type {Memory} from './memory.ts'
 
 /** A promise that was made to somebody at this point of a trace. */
 export type Note = {
@@ -24,6 +33,8 @@ export type Note = {
   readonly floor: string
   /** How many starts the guard has counted. */
   readonly count?: number
+  /** What the node remembered beside its records. */
+  readonly memory?: Memory
 }
 
 /** The port, and the hard link that the guard makes. */
@@ -31,7 +42,13 @@ export type ModelOp = DurableOp | {readonly op: 'link'; readonly path: string; r
 
 export type Step = ModelOp | Note
 
-type FileNode = {readonly kind: 'file'; readonly id: number; synced: Buffer; now: Buffer}
+type FileNode = {
+  readonly kind: 'file'
+  readonly id: number
+  readonly mode: number
+  synced: Buffer
+  now: Buffer
+}
 type LinkNode = {readonly kind: 'link'; readonly id: number; readonly target: string}
 type DirNode = {
   readonly kind: 'dir'
@@ -66,7 +83,13 @@ export class ForgetfulDisk {
     const {folder, name} = this.#place(op.path)
     const there = op.path === '' ? this.root : folder.now.get(name)
     if (op.op === 'create')
-      this.#add(folder, name, {kind: 'file', id: this.#ids++, synced: EMPTY, now: EMPTY})
+      this.#add(folder, name, {
+        kind: 'file',
+        id: this.#ids++,
+        mode: 'mode' in op ? op.mode : 0o600,
+        synced: EMPTY,
+        now: EMPTY,
+      })
     else if (op.op === 'mkdir') this.#add(folder, name, this.#dir())
     else if (op.op === 'symlink')
       this.#add(folder, name, {kind: 'link', id: this.#ids++, target: op.target})
@@ -123,7 +146,7 @@ export class ForgetfulDisk {
     if (stat.isSymbolicLink()) return {kind: 'link', id: this.#ids++, target: readlinkSync(path)}
     if (stat.isFile()) {
       const bytes = readFileSync(path)
-      return {kind: 'file', id: this.#ids++, synced: bytes, now: bytes}
+      return {kind: 'file', id: this.#ids++, mode: stat.mode & 0o777, synced: bytes, now: bytes}
     }
     const dir = this.#dir()
     for (const name of readdirSync(path)) dir.now.set(name, this.#load(join(path, name)))
@@ -186,7 +209,7 @@ export type View = {
 }
 
 export type Found =
-  | {readonly kind: 'file'; readonly bytes: Buffer}
+  | {readonly kind: 'file'; readonly bytes: Buffer; readonly mode?: number}
   | {readonly kind: 'link'; readonly target: string}
   | {readonly kind: 'dir'; readonly names: readonly string[]}
 
@@ -223,7 +246,7 @@ function viewOf(disk: ForgetfulDisk, choose: (options: number) => number): View 
   const entry = (dir: DirNode, name: string) => pick(`${dir.id}/${name}`, choicesOf(dir, name))
   const read = (path: string): Found | undefined => {
     let node: Node | undefined = disk.root
-    for (const part of path.split('/')) {
+    for (const part of path === '' ? [] : path.split('/')) {
       if (node?.kind !== 'dir') return undefined
       node = entry(node, part)
     }
@@ -234,10 +257,37 @@ function viewOf(disk: ForgetfulDisk, choose: (options: number) => number): View 
       const names = new Set([...dir.synced.keys(), ...dir.pending.keys()])
       return {kind: 'dir', names: [...names].sort().filter((it) => entry(dir, it) !== undefined)}
     }
-    const {synced, now, id} = node
-    if (synced.equals(now)) return {kind: 'file', bytes: now}
+    const {synced, now, id, mode} = node
+    if (synced.equals(now)) return {kind: 'file', bytes: now, mode}
     const options = synced.length === 0 ? [synced, now] : [synced, EMPTY, now]
-    return {kind: 'file', bytes: pick(`file ${id}`, options)}
+    return {kind: 'file', bytes: pick(`file ${id}`, options), mode}
   }
   return {read}
+}
+
+/** A state as files, without what no reader looks at: absent paths are not in it. */
+export type Snapshot = ReadonlyMap<string, Found>
+
+export function snapshotOf(view: View): Snapshot {
+  const files = new Map<string, Found>()
+  const add = (path: string) => {
+    const found = view.read(path)
+    if (found === undefined) return
+    files.set(path, found)
+    if (found.kind !== 'dir') return
+    for (const name of found.names)
+      if (!UNREAD.test(name)) add(path === '' ? name : `${path}/${name}`)
+  }
+  add('')
+  return files
+}
+
+/** Makes a state in a folder that does not exist yet. */
+export function restore(files: Snapshot, root: string): void {
+  for (const [path, found] of files) {
+    const absolute = join(root, path)
+    if (found.kind === 'dir') mkdirSync(absolute, {mode: 0o755})
+    else if (found.kind === 'link') symlinkSync(found.target, absolute)
+    else writeFileSync(absolute, found.bytes, {mode: found.mode ?? 0o600})
+  }
 }

@@ -128,14 +128,12 @@ export function observed(view: View): string {
     const found = view.read(name)
     return found?.kind === 'link' ? found.target : undefined
   })
-  const records = paths.states.map((path) => bytesOf(view, path)?.toString('utf8') ?? '')
   const last = newest(view)
-  const named = [
-    ...(last === undefined ? '' : recordText(last)).matchAll(/"version":"([^"]+)"/g),
-  ].map(([, it]) => `versions/${it}`)
+  const record = last === undefined ? '' : recordText(last)
+  const named = [...record.matchAll(/"version":"([^"]+)"/g)].map(([, it]) => `versions/${it}`)
   const folders = [...new Set([...links.filter((it) => it !== undefined), ...named])].sort()
   const trees = folders.map((path) => [path, treeText(view, path)])
-  if (records.every((text) => text === '')) return JSON.stringify([links, trees])
+  if (last === undefined) return JSON.stringify([links, trees])
   const files = [paths.floor, paths.anchor, paths.config, paths.reverted].map((path) =>
     bytesOf(view, path)?.toString('base64'),
   )
@@ -143,7 +141,7 @@ export function observed(view: View): string {
   const trial = bytesOf(view, paths.trial)?.toString('utf8')
   const attempts = trial === undefined ? undefined : bytesOf(view, paths.attempts)
   const guard = [trial?.replace(/^deadline=.*$/m, ''), attempts?.toString('utf8')]
-  return JSON.stringify([links, records, trees, files, guard])
+  return JSON.stringify([links, record, trees, files, guard])
 }
 
 function treeText(view: View, path: string): unknown {

@@ -25,7 +25,16 @@ import {temporaryFolder} from '../tmp.ts'
 import type {ModelOp, Note, Step} from './crash-model.ts'
 import {operationsOf, runGuard} from './guard.ts'
 import type {Trees} from './invariants.ts'
-import {bundleOf, deviceAt, installOne, makeSources, plain, type Sources} from './node.ts'
+import type {Memory} from './memory.ts'
+import {
+  bundleOf,
+  deviceAt,
+  type FakeWorld,
+  installOne,
+  makeSources,
+  plain,
+  type Sources,
+} from './node.ts'
 
 /** What a flow did, and the folder as it was before; undefined: there was none. */
 export type Trace = {
@@ -38,6 +47,8 @@ export type Trace = {
   readonly told: readonly Note[]
   readonly noFloorUpTo: number | undefined
   readonly damaged: readonly string[]
+  /** Versions that never become healthy. */
+  readonly broken: readonly string[]
 }
 
 export const sources = await makeSources('1.0.0', '1.1.0', '1.2.0')
@@ -93,9 +104,21 @@ type Tell = {
   readonly note: (what: Note['what'], count?: number) => void
 }
 
-type Do = (device: Device, all: Sources, tell: Tell) => Promise<unknown>
+export type Do = (device: Device, all: Sources, tell: Tell) => Promise<unknown>
 
-type Flow = {
+/** Another node than the plain one, and what it remembers beside its records. */
+export type Ground = {
+  at(root: string, fake: FakeWorld): Device
+  install(device: Device): Promise<void>
+  memory?(root: string): Memory
+}
+
+const plainGround: Ground = {
+  at: (root, fake) => deviceAt(root, fake),
+  install: (device) => installOne(device, sources),
+}
+
+export type Flow = {
   readonly name: string
   /** Done before, and taken as durable; none for an installation. */
   readonly prepare?: Do
@@ -307,22 +330,26 @@ function lazyFs(root: string): DurableFs {
 }
 
 /** Runs a flow on a real folder and writes down what its port was asked and what was promised. */
-export async function traceOf(flow: Flow): Promise<Trace> {
+export async function traceOf(flow: Flow, ground = plainGround): Promise<Trace> {
   const around = temporaryFolder()
   const root = join(around, 'node')
   const steps: Step[] = []
   const told: Note[] = []
-  const quiet = deviceAt(root, {broken: flow.broken ?? [], fs: lazyFs(root)})
+  const noteAt = (what: Note['what']): Note => {
+    const memory = ground.memory?.(root)
+    return {...toldAt(root, what), ...(memory === undefined ? {} : {memory})}
+  }
+  const quiet = ground.at(root, {broken: flow.broken ?? [], fs: lazyFs(root)})
   const before = join(around, 'before')
   if (flow.prepare !== undefined) {
-    await installOne(quiet, sources)
+    await ground.install(quiet)
     await flow.prepare(quiet, sources, {step: () => undefined, note: () => undefined})
-    if (flow.mayLackFloor !== true) told.push(noteAt(root, 'reported'))
+    if (flow.mayLackFloor !== true) told.push(noteAt('reported'))
     cpSync(root, before, {recursive: true, verbatimSymlinks: true})
   }
   const note = (what: Note['what'], count?: number) =>
-    void steps.push({...noteAt(root, what), ...(count === undefined ? {} : {count})})
-  const device = deviceAt(root, {
+    void steps.push({...noteAt(what), ...(count === undefined ? {} : {count})})
+  const device = ground.at(root, {
     broken: flow.broken ?? [],
     restart: () => note('started'),
     onHealth: (isHealthy) => note(isHealthy ? 'judged' : 'unhealthy'),
@@ -330,7 +357,7 @@ export async function traceOf(flow: Flow): Promise<Trace> {
   })
   if (flow.prepare === undefined) {
     mkdirSync(root)
-    await installOne(device, sources)
+    await ground.install(device)
     note('installed')
   }
   const tell = {step: (step: ModelOp) => void steps.push(step), note}
@@ -348,10 +375,11 @@ export async function traceOf(flow: Flow): Promise<Trace> {
     told,
     noFloorUpTo: flow.mayLackFloor === true ? 0 : undefined,
     damaged: flow.damaged ?? [],
+    broken: flow.broken ?? [],
   }
 }
 
-function noteAt(root: string, what: Note['what']): Note {
+function toldAt(root: string, what: Note['what']): Note {
   const floor = parseFloor(readFileSync(join(root, paths.floor)), paths.floor)
   return {op: 'note', what, seq: loadRecords(root).record.seq, floor}
 }
