@@ -35,14 +35,26 @@ export async function awaitHealth(
   {secs, isTakenBack, stop}: Waiting,
 ): Promise<Unhealthy> {
   const end = bootSecs() + secs
+  let slept = sleptSecs()
+  let reason: Unhealthy = 'it was not asked'
   for (;;) {
     if (isTakenBack()) return 'the guard took it back'
-    const left = Math.max(0.1, end - bootSecs())
-    const reason = await askOnce(health, version, Math.min(QUESTION_SECS, left), stop)
-    if (reason === undefined || bootSecs() + PAUSE_MS / 1000 >= end) return reason
-    await sleep(PAUSE_MS, undefined, stop === undefined ? {} : {signal: stop}).catch(() => {})
+    // a program that wakes up as late as the machine has one whole question
+    const hasSlept = sleptSecs() - slept > 1
+    slept = sleptSecs()
+    const left = hasSlept ? QUESTION_SECS : end - bootSecs()
+    if (left <= 0) return reason
+    reason = await askOnce(health, version, Math.min(QUESTION_SECS, left), stop)
+    if (reason === undefined) return undefined
+    const pauseMs = Math.max(0, Math.min(PAUSE_MS, (end - bootSecs()) * 1000))
+    await sleep(pauseMs, undefined, stop === undefined ? {} : {signal: stop}).catch(() => {})
     checkGoesOn(stop)
   }
+}
+
+/** How long the machine was suspended, from some point on. */
+function sleptSecs(): number {
+  return bootSecs() - performance.now() / 1000
 }
 
 /** Nobody has judged what was not answered: the trial stays as it is, for the next run. */
