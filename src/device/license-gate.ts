@@ -26,7 +26,10 @@ const MAX_FILE_BYTES = 4 * licenseLimits.bytes
 export function licenseOf(device: Device): LicenseFile | undefined {
   const {root, config} = device
   const path = join(root, paths.license)
-  if (statIfThere(path) !== undefined)
+  const stat = statIfThere(path)
+  if (stat?.isDirectory() === true)
+    throw invalid(new RelError('license_malformed', `${paths.license} is a folder`))
+  if (stat !== undefined)
     return genuine(device, () => parseLicense(readFileLimited(path, MAX_FILE_BYTES)))
   if (config.source?.kind !== 'panel') return undefined
   throw invalid(new RelError('license_missing', `${paths.license} is missing`))
