@@ -1,11 +1,11 @@
 import {spawnSync} from 'node:child_process'
 import {randomInt} from 'node:crypto'
+import {once} from 'node:events'
 import {
   chmodSync,
   cpSync,
-  lstatSync,
+  existsSync,
   mkdirSync,
-  readdirSync,
   readFileSync,
   readlinkSync,
   renameSync,
@@ -13,23 +13,28 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
+import {createServer} from 'node:http'
+import type {AddressInfo} from 'node:net'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import {apply, rollback} from '../../../src/device/apply.ts'
-import {readConfig} from '../../../src/device/device.ts'
+import {readConfig, type World} from '../../../src/device/device.ts'
+import {awaitHealth} from '../../../src/device/health.ts'
 import {loadRecords} from '../../../src/device/layout.ts'
 import {repair} from '../../../src/device/repair.ts'
 import {resume} from '../../../src/device/resume.ts'
 import {stage} from '../../../src/device/stage.ts'
 import {verifyDevice} from '../../../src/device/status.ts'
 import {RelError} from '../../../src/system/error.ts'
-import {sha256Hex} from '../../../src/system/hash.ts'
+import {testNow} from '../../support/anchors.ts'
 import {bundleOf, deviceAt, makeNode, makeSources, plain} from '../../support/device/node.ts'
+import {licenseText, nodeAnchor, panelNode} from '../../support/device/panel-node.ts'
 import {lazyFs} from '../../support/device/program-node.ts'
 import {rejectsCode, throwsCode} from '../../support/rejects.ts'
 import {writeTree} from '../../support/signed-tree.ts'
 import {temporaryFolder} from '../../support/tmp.ts'
+import {treeState} from '../../support/tree-state.ts'
 
 const sources = await makeSources('1.0.0', '1.1.0', '1.2.0')
 
@@ -57,22 +62,6 @@ function nodeOf(): string {
   return root
 }
 
-/** Everything that a reader can tell of a folder: names, kinds, modes, inodes, times, bytes. */
-function stateOf(root: string): readonly string[] {
-  return readdirSync(root, {recursive: true, encoding: 'utf8'})
-    .toSorted()
-    .map((name) => {
-      const path = join(root, name)
-      const stat = lstatSync(path)
-      const content = stat.isSymbolicLink()
-        ? readlinkSync(path)
-        : stat.isFile()
-          ? sha256Hex(readFileSync(path))
-          : ''
-      return [name, stat.mode, stat.ino, stat.mtimeMs, content].join(' ')
-    })
-}
-
 type Code = Parameters<typeof rejectsCode>[1]
 
 function put(root: string, name: string, content: string): void {
@@ -97,11 +86,25 @@ function damage(root: string, name: string, from: string, to: string): void {
   writeFileSync(path, text.replaceAll(from, to))
 }
 
+/** What a power cut in the middle of a write leaves. */
+function halve(root: string, name: string): void {
+  const bytes = readFileSync(join(root, name))
+  writeFileSync(join(root, name), bytes.subarray(0, bytes.length >> 1))
+}
+
 const noRecord = (root: string) => {
   for (const name of ['.rel/state.json', '.rel/state.json.1']) rmSync(join(root, name))
 }
 
-const damages: readonly [string, (root: string) => void, Code][] = [
+type Damage = readonly [
+  name: string,
+  change: (root: string) => void,
+  code: Code,
+  /** Of a rollback; false where the damage is nothing to it. */
+  back?: Code | false,
+]
+
+const damages: readonly Damage[] = [
   // records
   ['no record', noRecord, 'upgrade_state_corrupt'],
   [
@@ -120,6 +123,14 @@ const damages: readonly [string, (root: string) => void, Code][] = [
     },
     'upgrade_state_corrupt',
   ],
+  [
+    'two half-written records',
+    (root) => {
+      halve(root, '.rel/state.json')
+      halve(root, '.rel/state.json.1')
+    },
+    'upgrade_state_corrupt',
+  ],
   ['a record that is a folder', (root) => folder(root, '.rel/state.json'), 'upgrade_state_corrupt'],
   [
     'a record that is a link',
@@ -128,6 +139,13 @@ const damages: readonly [string, (root: string) => void, Code][] = [
   ],
   ['no floor', (root) => rmSync(join(root, '.rel/floor.json')), 'upgrade_state_corrupt'],
   ['an empty floor', (root) => put(root, '.rel/floor.json', ''), 'upgrade_state_corrupt'],
+  ['a half-written floor', (root) => halve(root, '.rel/floor.json'), 'upgrade_state_corrupt'],
+  [
+    'a half-written time',
+    (root) => put(root, '.rel/clock.json', '{"latest":17'),
+    'upgrade_state_corrupt',
+    false,
+  ],
   [
     'a lowered floor',
     (root) => damage(root, '.rel/floor.json', '1.1.0', '0.0.1'),
@@ -139,25 +157,51 @@ const damages: readonly [string, (root: string) => void, Code][] = [
     'upgrade_state_corrupt',
   ],
   // trust anchor and configuration
-  ['no anchor', (root) => rmSync(join(root, 'trust_anchor.json')), 'upgrade_signature_invalid'],
-  ['an empty anchor', (root) => put(root, 'trust_anchor.json', ''), 'upgrade_signature_invalid'],
+  [
+    'no anchor',
+    (root) => rmSync(join(root, 'trust_anchor.json')),
+    'upgrade_signature_invalid',
+    'upgrade_rollback_failed',
+  ],
+  [
+    'an empty anchor',
+    (root) => put(root, 'trust_anchor.json', ''),
+    'upgrade_signature_invalid',
+    'upgrade_rollback_failed',
+  ],
+  [
+    'a half-written anchor',
+    (root) => halve(root, 'trust_anchor.json'),
+    'upgrade_signature_invalid',
+    'upgrade_rollback_failed',
+  ],
+  [
+    'an anchor that is other JSON',
+    (root) => put(root, 'trust_anchor.json', '{}'),
+    'upgrade_signature_invalid',
+    'upgrade_rollback_failed',
+  ],
   [
     'an anchor with another role',
     (root) => damage(root, 'trust_anchor.json', '"threshold": 1', '"threshold": 0'),
     'upgrade_signature_invalid',
+    'upgrade_rollback_failed',
   ],
   [
     'an anchor that is a link',
     (root) => link(root, 'trust_anchor.json', sources.anchor),
     'upgrade_signature_invalid',
+    'upgrade_rollback_failed',
   ],
   [
     'an anchor that is a folder',
     (root) => folder(root, 'trust_anchor.json'),
     'upgrade_signature_invalid',
+    'upgrade_rollback_failed',
   ],
   ['no configuration', (root) => rmSync(join(root, 'device.json')), 'upgrade_config_invalid'],
   ['an empty configuration', (root) => put(root, 'device.json', ''), 'upgrade_config_invalid'],
+  ['a half-written configuration', (root) => halve(root, 'device.json'), 'upgrade_config_invalid'],
   [
     'a gate misspelt',
     (root) => damage(root, 'device.json', 'enabled', 'enable'),
@@ -204,6 +248,14 @@ const damages: readonly [string, (root: string) => void, Code][] = [
     'upgrade_layout_invalid',
   ],
   [
+    'the records are a link',
+    (root) => {
+      renameSync(join(root, '.rel'), join(root, 'elsewhere'))
+      symlinkSync('elsewhere', join(root, '.rel'))
+    },
+    'upgrade_layout_invalid',
+  ],
+  [
     'others can write to versions',
     (root) => chmodSync(join(root, 'versions'), 0o777),
     'upgrade_layout_invalid',
@@ -217,29 +269,34 @@ const damages: readonly [string, (root: string) => void, Code][] = [
     'a foreign file where the version goes',
     (root) => put(root, 'versions/1.2.0', 'mine'),
     'upgrade_layout_invalid',
+    false,
   ],
   [
     'a foreign link where the version goes',
     (root) => link(root, 'versions/1.2.0', '/etc'),
     'upgrade_layout_invalid',
+    false,
   ],
 ]
 
-for (const [name, change, code] of damages)
+/** All but the time of versions/: staging makes versions/.1.2.0.partial and takes it away again. */
+const isLasting = (line: string) => !line.startsWith('versions ')
+
+for (const [name, change, code, back = code] of damages)
   test(`a damaged node refuses and nothing on disk changes: ${name}`, async () => {
     const root = nodeOf()
     change(root)
-    const before = stateOf(root)
+    const before = treeState(root)
     await rejectsCode(async () => {
       readConfig(root)
       await stage(quiet(root), sources.of('1.2.0'), plain)
     }, code)
-    // staging makes versions/.1.2.0.partial and takes it away again
-    const isTime = (line: string) => line.startsWith('versions ')
-    assert.equal(
-      stateOf(root).filter((line) => !isTime(line)),
-      before.filter((line) => !isTime(line)),
-    )
+    if (back !== false)
+      await rejectsCode(async () => {
+        readConfig(root)
+        await rollback(quiet(root))
+      }, back)
+    assert.equal(treeState(root).filter(isLasting), before.filter(isLasting))
   })
 
 const names = [
@@ -253,17 +310,107 @@ const names = [
   '1.2.0\0',
   'v1.2.0',
   '01.2.0',
+  `1.2.0-${'a'.repeat(123)}`,
 ]
 
 for (const version of names)
-  test(`a version that is a path is refused though it is signed: ${JSON.stringify(version)}`, async () => {
+  test(`a version that is a path, or too long, is refused though it is signed: ${JSON.stringify(version)}`, async () => {
     const root = nodeOf()
     const source = join(temporaryFolder(), 'source')
     writeTree(source, await bundleOf(version))
-    const before = stateOf(root)
+    const before = treeState(root)
     await rejectsCode(() => stage(quiet(root), source, plain), 'upgrade_signature_invalid')
-    assert.equal(stateOf(root), before)
+    assert.equal(treeState(root), before)
   })
+
+const licence = await licenseText()
+const [foreign, unsigned, ended] = await Promise.all([
+  licenseText({product: 'other'}),
+  licenseText({}, 'manifest'),
+  licenseText({expires: testNow}),
+])
+
+const licences: readonly [string, (root: string) => void, Code][] = [
+  ['none', (root) => rmSync(join(root, 'license')), 'upgrade_license_invalid'],
+  ['empty', (root) => put(root, 'license', ''), 'upgrade_license_invalid'],
+  ['half-written', (root) => halve(root, 'license'), 'upgrade_license_invalid'],
+  ['edited', (root) => damage(root, 'license', 'A', 'B'), 'upgrade_license_invalid'],
+  ['a link', (root) => link(root, 'license', '/etc/passwd'), 'upgrade_license_invalid'],
+  ['a folder', (root) => folder(root, 'license'), 'upgrade_license_invalid'],
+  ['of another product', (root) => put(root, 'license', foreign), 'upgrade_license_invalid'],
+  ['signed by nobody who may', (root) => put(root, 'license', unsigned), 'upgrade_license_invalid'],
+  ['ending now', (root) => put(root, 'license', ended), 'upgrade_license_frozen'],
+]
+
+for (const [name, change, code] of licences)
+  test(`a licence opens nothing, and nothing on disk changes: ${name}`, async () => {
+    const anchor = await nodeAnchor()
+    const node = await panelNode({url: 'http://127.0.0.1:9', anchor, license: licence})
+    change(node.root)
+    const before = treeState(node.root)
+    await rejectsCode(() => stage(node, sources.of('1.1.0'), plain), code)
+    assert.equal(treeState(node.root).filter(isLasting), before.filter(isLasting))
+  })
+
+test('what is foreign in versions/ stays as it is, and verifying names it', async () => {
+  const root = nodeOf()
+  put(root, 'versions/notes.txt', 'mine')
+  put(root, 'versions/.hidden', 'mine')
+  link(root, 'versions/latest', '1.1.0')
+  link(root, 'versions/8.8.8', '/etc')
+  for (const name of ['9.9.9', 'backup']) {
+    mkdirSync(join(root, 'versions', name))
+    writeFileSync(join(root, 'versions', name, 'manifest.json'), '{"version":"9.9.9"}')
+  }
+  const isForeign = (line: string) => /^versions\/(?!1\.)/.test(line)
+  const before = treeState(root).filter(isForeign)
+  assert.is(before.length, 8)
+  await stage(quiet(root), sources.of('1.2.0'), plain)
+  await apply(quiet(root), plain)
+  await rollback(quiet(root))
+  await repair(quiet(root))
+  await resume(quiet(root))
+  assert.equal(treeState(root).filter(isForeign), before)
+  const known = treeState(root)
+  await rejectsCode(() => verifyDevice(quiet(root)), 'upgrade_layout_invalid')
+  assert.equal(treeState(root), known)
+})
+
+test('a version whose health endpoint hangs is taken back, and what ran is as it was', async () => {
+  const server = createServer(() => undefined).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  try {
+    const root = nodeOf()
+    const {port} = server.address() as AddressInfo
+    const url = `http://127.0.0.1:${port}/health`
+    const waiting = {secs: 1, isTakenBack: () => false}
+    const device = quiet(root)
+    const world: World = {
+      ...device.world,
+      health: (version) => awaitHealth({kind: 'url', url}, version, waiting),
+    }
+    const own = /^(?:versions\/1\.[01]\.0|data|cache|run|logs|device\.json|trust_anchor)/
+    const kept = () => treeState(root).filter((line) => own.test(line))
+    const before = kept()
+    const floor = readFileSync(join(root, '.rel/floor.json'), 'utf8')
+    await stage(device, sources.of('1.2.0'), plain)
+    await rejectsCode(() => apply({...device, world}, plain), 'upgrade_rolled_back')
+    assert.equal(kept(), before)
+    assert.is(readFileSync(join(root, '.rel/floor.json'), 'utf8'), floor)
+    for (const name of ['trial', 'reverted']) assert.not.ok(existsSync(join(root, '.rel', name)))
+    assert.is(readlinkSync(join(root, 'current')), 'versions/1.1.0')
+    const {record} = loadRecords(root)
+    assert.equal([record.state, record.running.version], ['rolled_back', '1.1.0'])
+    assert.equal(
+      record.failed.map(({version}) => version),
+      ['1.2.0'],
+    )
+    await verifyDevice(quiet(root))
+  } finally {
+    server.closeAllConnections()
+    server.close()
+  }
+})
 
 /** Takes away the right to write, also from root, or says that it cannot. */
 function lockFolder(path: string): (() => void) | undefined {
@@ -280,7 +427,7 @@ for (const name of ['versions', '.rel', ''])
     const root = nodeOf()
     const unlock = lockFolder(join(root, name))
     if (unlock === undefined) return // a file system without that attribute
-    const before = stateOf(root)
+    const before = treeState(root)
     try {
       if (name === '') {
         await stage(quiet(root), sources.of('1.2.0'), plain)
@@ -289,7 +436,7 @@ for (const name of ['versions', '.rel', ''])
       } else {
         await rejectsCode(() => stage(quiet(root), sources.of('1.2.0'), plain), 'write_failed')
         // a tree that was complete before its record could not be written stays, and is not named
-        const rest = stateOf(root).filter((line) => !/^versions(?: |\/1\.2\.0)/.test(line))
+        const rest = treeState(root).filter((line) => !/^versions(?: |\/1\.2\.0)/.test(line))
         assert.equal(
           rest,
           before.filter((line) => !line.startsWith('versions ')),
@@ -430,12 +577,12 @@ for (const [name, change, version] of repairs)
   test(`repair ${version === '' ? 'guesses nothing' : `leads to ${version}`}: ${name}`, async () => {
     const root = nodeOf()
     change(root)
-    const before = stateOf(root)
+    const before = treeState(root)
     if (version === '') {
       const refusal = await repair(quiet(root)).catch((error: unknown) => error)
       assert.instance(refusal, RelError)
       assert.match((refusal as RelError).code, /^upgrade_(?:layout_invalid|checksum_mismatch)$/)
-      assert.equal(stateOf(root), before)
+      assert.equal(treeState(root), before)
       return
     }
     const {slot} = await repair(quiet(root))
@@ -447,12 +594,12 @@ for (const [name, change, version] of repairs)
     await apply(quiet(root), plain)
     const beside = /^(?:data|cache|run|logs)/
     const kept = (lines: readonly string[]) => lines.filter((line) => beside.test(line))
-    assert.equal(kept(stateOf(root)), kept(before), 'what the program keeps is untouched')
+    assert.equal(kept(treeState(root)), kept(before), 'what the program keeps is untouched')
   })
 
 test('an update and a way back leave data, cache, run and logs as they are', async () => {
   const root = nodeOf()
-  const kept = () => stateOf(root).filter((line) => /^(?:data|cache|run|logs)/.test(line))
+  const kept = () => treeState(root).filter((line) => /^(?:data|cache|run|logs)/.test(line))
   const before = kept()
   assert.is(before.length, 8)
   await stage(quiet(root), sources.of('1.2.0'), plain)
