@@ -9,7 +9,13 @@ import {
   type OpenAnswer,
   readWhole,
 } from '../system/http-exchange.ts'
-import {parseHttpUrl, redirectTarget, refusedRedirect, retryAfter} from '../system/http-rules.ts'
+import {
+  parseHttpUrl,
+  rateLimitEnd,
+  redirectTarget,
+  refusedRedirect,
+  retryAfter,
+} from '../system/http-rules.ts'
 import type {JsonObject} from '../system/json.ts'
 
 /** One request of a node; the licence is shown to the origin of `url` and to nobody else. */
@@ -124,8 +130,12 @@ export function sourceError(error: unknown): unknown {
 
 /** What a status other than the wanted one means; `what` was asked for. */
 export function statusError({status, headers, body}: DeviceAnswer, what: string): RelError {
-  const said = problemCode(body)
-  const retryAt = retryAfter(headers, Date.now())
+  const nowMs = Date.now()
+  // a 403 that says when to come back is no word on a licence or a token: GitHub's allowance
+  const isCounted = status === 403 || headers['x-ratelimit-remaining'] === '0'
+  const limitEnd = isCounted ? rateLimitEnd({status, headers}, nowMs) : undefined
+  const said = problemCode(body) ?? (limitEnd === undefined ? undefined : 'rate_limited')
+  const retryAt = limitEnd ?? retryAfter(headers, nowMs)
   const details: JsonObject = {
     http_status: status,
     ...(said === undefined ? {} : {cause_code: said}),
@@ -134,9 +144,9 @@ export function statusError({status, headers, body}: DeviceAnswer, what: string)
   const message = `${what}: the source answers ${status}`
   if (said === 'license_frozen' || said === 'license_revoked')
     return new RelError('upgrade_license_frozen', message, {details})
-  if (status === 401 || status === 403)
+  if ((status === 401 || status === 403) && limitEnd === undefined)
     return new RelError('upgrade_license_invalid', message, {details})
-  if (status === 429 || status >= 500 || status === 408)
+  if (limitEnd !== undefined || status === 429 || status >= 500 || status === 408)
     return new RelError('upgrade_source_unreachable', message, {details})
   return new RelError('upgrade_source_invalid', message, {details})
 }

@@ -1,19 +1,10 @@
-import {spawn} from 'node:child_process'
 import {createHash, randomInt} from 'node:crypto'
-import {lstatSync, readdirSync, readFileSync, readlinkSync} from 'node:fs'
-import {syncBuiltinESMExports} from 'node:module'
-import {Socket} from 'node:net'
+import {readdirSync} from 'node:fs'
 import {join} from 'node:path'
-import timers from 'node:timers/promises'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
-import type {Device} from '../../src/device/device.ts'
-import {openSource} from '../../src/device/open-source.ts'
-import {look, stageOffer} from '../../src/device/update.ts'
-import {RelError} from '../../src/system/error.ts'
 import {sha256Hex} from '../../src/system/hash.ts'
 import {testNow} from '../support/anchors.ts'
-import {builtPackage} from '../support/built.ts'
 import {beforeOf, checkStands, fillFolders} from '../support/device/after-each.ts'
 import {
   endless,
@@ -31,7 +22,6 @@ import {
   sendBody,
   sendRange,
 } from '../support/device/hostile-panel.ts'
-import {plain} from '../support/device/node.ts'
 import {
   bundleRelease,
   licenseText,
@@ -39,8 +29,15 @@ import {
   packedBundle,
   panelNode,
 } from '../support/device/panel-node.ts'
+import {
+  allowed,
+  memoryOf,
+  outcome,
+  outside,
+  recordBytes,
+  whileTimeRuns,
+} from '../support/device/untouched.ts'
 import type {TestRelease} from '../support/panel.ts'
-import {cleanEnv} from '../support/rel.ts'
 
 // Generated answers of panels in wrong hands. Whatever comes: the genuine release and nothing else is
 // taken, the node is as it was, and there is a code for it.
@@ -121,70 +118,6 @@ function hostileDownload(random: Random): Reply {
   return hostileReply(random, JSON.stringify({bytes: bytes.toString('base64')}))
 }
 
-/** All that is below the root of a node but its memory, with inodes and times. */
-function outside(root: string, path = ''): string[] {
-  return readdirSync(join(root, path))
-    .map((name) => (path === '' ? name : `${path}/${name}`))
-    .filter((name) => name !== '.rel')
-    .flatMap((name) => {
-      const stat = lstatSync(join(root, name), {bigint: true})
-      if (stat.isDirectory()) return [name, ...outside(root, name)]
-      const content = stat.isSymbolicLink()
-        ? readlinkSync(join(root, name))
-        : sha256Hex(readFileSync(join(root, name)))
-      return [[name, stat.ino, stat.mtimeNs, stat.mode, content].join(' ')]
-    })
-}
-
-/** The floor and what failed before, as bytes. */
-const records = (root: string) =>
-  ['state.json', 'state.json.1', 'floor.json'].flatMap((name) => {
-    const path = join(root, '.rel', name)
-    return lstatSync(path, {throwIfNoEntry: false}) === undefined ? [] : [readFileSync(path, 'hex')]
-  })
-
-/** What 10 s to 60 s of a patience take here: enough for an answer that does come. */
-const PATIENCE_MS = 100
-
-/** A clock that runs ahead, for this process: pauses are none, patience ends soon. */
-async function whileTimeRuns<T>(work: () => Promise<T>): Promise<T> {
-  const [real, {setTimeout: ofSocket}] = [globalThis.setTimeout, Socket.prototype]
-  const {setTimeout: pause} = timers
-  const soon = (ms: number) => (ms > 9_999 ? PATIENCE_MS : Math.min(ms, 1))
-  const quick = (run: () => void, ms = 0) => real(run, soon(ms))
-  globalThis.setTimeout = quick as typeof setTimeout
-  timers.setTimeout = ((ms, value, options) => pause(soon(ms ?? 0), value, options)) as typeof pause
-  syncBuiltinESMExports()
-  Socket.prototype.setTimeout = function (ms, late) {
-    return ofSocket.call(this, ms === 0 ? 0 : PATIENCE_MS, late)
-  }
-  try {
-    return await work()
-  } finally {
-    globalThis.setTimeout = real
-    timers.setTimeout = pause
-    syncBuiltinESMExports()
-    Socket.prototype.setTimeout = ofSocket
-  }
-}
-
-/** Looks, and stages what is offered; the code of a refusal. */
-async function outcome(node: Device): Promise<string> {
-  try {
-    const {answer, closed} = await look(node, await openSource(node), {isRetry: false})
-    if (answer.offer === undefined) return 'nothing'
-    if (closed[0] !== undefined) return closed[0].code
-    await stageOffer(node, answer.offer, plain)
-    return 'staged'
-  } catch (error) {
-    if (error instanceof RelError) return error.code
-    throw error
-  }
-}
-
-const allowed =
-  /^(?:nothing|staged|upgrade_(?!io_error|state|layout|config)[a-z_]+|version_mismatch|channel_mismatch|product_mismatch)$/
-
 for (const [protocol, count] of [
   ['d0', 300],
   ['d2', 200],
@@ -200,7 +133,11 @@ for (const [protocol, count] of [
         Object.assign(server.script, protocol === 'd0' ? await d0(random) : d2(random))
         const node = await panelNode({url: server.url, anchor, license, protocol})
         fillFolders(node.root)
-        const before = {...beforeOf(node.root), files: outside(node.root), of: records(node.root)}
+        const before = {
+          ...beforeOf(node.root),
+          files: outside(node.root),
+          of: recordBytes(node.root),
+        }
         const how = await whileTimeRuns(() => outcome(node))
         assert.match(how, allowed, `${what}: ${how}`)
         seen.set(how, (seen.get(how) ?? 0) + 1)
@@ -210,7 +147,7 @@ for (const [protocol, count] of [
           continue
         }
         assert.equal(outside(node.root), before.files, what)
-        assert.equal(records(node.root), before.of, what)
+        assert.equal(recordBytes(node.root), before.of, what)
       }
     } finally {
       await server.close()
@@ -218,30 +155,6 @@ for (const [protocol, count] of [
     console.log([...seen].map(([how, times]) => `${how} ${times}`).join(', '))
     assert.ok(seen.size > 4, 'the answers went everywhere')
   })
-
-/** The most memory that a command had, in bytes, asked for while it runs. */
-async function memoryOf(
-  root: string,
-): Promise<{readonly code: number | null; readonly peak: number}> {
-  const rel = join(await builtPackage(), 'bin', 'rel')
-  const child = spawn(rel, ['device', 'stage', root], {env: cleanEnv(), stdio: 'ignore'})
-  let code: number | null | undefined
-  child.once('close', (exit) => {
-    code = exit
-  })
-  let peak = 0
-  while (code === undefined) {
-    const path = `/proc/${child.pid}/status`
-    try {
-      const kB = Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(path, 'utf8'))?.[1] ?? 0)
-      peak = Math.max(peak, kB * 1024)
-    } catch {
-      // it has ended
-    }
-    await timers.setTimeout(5)
-  }
-  return {code, peak}
-}
 
 const floods: readonly [string, Script][] = [
   ['a manifest without end', {manifest: (_, response) => endless(response)}],
