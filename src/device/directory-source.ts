@@ -53,13 +53,19 @@ export function directorySource(device: Device, config: DirectoryConfig): Source
 
 async function find(device: Device, config: DirectoryConfig, question: Question): Promise<Answer> {
   let refusal: unknown
+  /** Versions that a release keeps back: its own bundle, which stands beside it, says less. */
+  const kept = new Set<string>()
   const isProgram = device.config.profile.kind === 'binary'
-  for (const found of inOrder(await scan(config.path, device.config.product), question)) {
+  const all = await scan(config.path, device.config.product)
+  const releasesFirst = all.toSorted((a, b) => rankOf(a) - rankOf(b))
+  for (const found of inOrder(releasesFirst, question)) {
     // one program is a part of a release; a bundle is of no use to it
     if (isProgram && found.kind !== 'release') continue
+    if (kept.has(found.claim.version)) continue
     try {
       const {offer, isOpen} = await offerOf(device, found, question)
       if (isOpen || question.version !== undefined) return {offer}
+      if (found.kind === 'release') kept.add(offer.version)
     } catch (error) {
       const known = upgradeError(error)
       if (!(known instanceof RelError)) throw known
@@ -70,6 +76,10 @@ async function find(device: Device, config: DirectoryConfig, question: Question)
   // what is ours and not good is worth a word, where nothing else is
   if (refusal !== undefined) throw refusal
   return {}
+}
+
+function rankOf({kind}: Found): number {
+  return kind === 'release' ? 0 : 1
 }
 
 /** What claims to be of a product. Refuses with upgrade_source_unreachable, upgrade_source_invalid. */

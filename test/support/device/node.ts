@@ -19,7 +19,7 @@ export const configJson = {
 /** Two small files, one of them in a folder: every kind of operation, and few of each. */
 export function bundleOf(
   version: string,
-  change: {readonly expires?: number} = {},
+  change: {readonly expires?: number; readonly product?: string; readonly channel?: string} = {},
   timestamp?: number,
 ): Promise<SignedTree> {
   const files = {

@@ -13,10 +13,12 @@ import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import {apply} from '../../../src/device/apply.ts'
 import {availability} from '../../../src/device/candidate.ts'
+import {trustedNow} from '../../../src/device/clock-mark.ts'
 import type {Device} from '../../../src/device/device.ts'
 import {directorySource} from '../../../src/device/directory-source.ts'
 import type {Source} from '../../../src/device/source.ts'
 import {checkFound, look, stageOffer} from '../../../src/device/update.ts'
+import {testNow} from '../../support/anchors.ts'
 import {
   packedBundle,
   releaseAssets,
@@ -90,8 +92,10 @@ test('a release under the name that rel gives it, for a node that is one program
   const programs = await programSources('1.0.0', '1.1.0')
   const folder = join(temporaryFolder(), 'a stick')
   cpSync(programs.of('1.1.0'), join(folder, 'agent'), {recursive: true})
-  await tree(join(folder, 'a bundle'), '1.2.0')
   const device = await makeProgramNode(programs)
+  // the highest of the product, and signed, but no program
+  const bundle = await bundleOf('1.2.0', {product: device.config.product})
+  writeTree(join(folder, 'a bundle'), bundle)
   const source = directorySource(device, {kind: 'directory', path: folder})
   const offer = checkFound(await look(device, source, {isRetry: false}))
   await stageOffer(device, offer, plain)
@@ -105,6 +109,36 @@ test('a time of signing that cannot be read is a failure, and no gate that is cl
   assert.is(await offered(device), '1.1.0')
   writeFileSync(join(device.root, '.rel', 'clock.json'), '{"schema":1}\nsha256:0\n')
   await rejectsCode(() => find(device), 'upgrade_state_corrupt')
+})
+
+test('what a node may not take hides nothing below it', async () => {
+  const device = await stick()
+  const terms = {'1.1.0': {}, '1.2.0-beta.1': {}, '2.0.0': {minFrom: '1.1.0'}} as const
+  for (const [version, change] of Object.entries(terms)) {
+    mkdirSync(device.at(version))
+    for (const {name, bytes} of await releaseAssets(version, change))
+      writeFileSync(device.at(version, name), bytes)
+  }
+  assert.is(await offered(device), '1.1.0')
+  await update(device)
+  assert.is(await offered(device), '2.0.0')
+})
+
+test('times that were signed on a stick are remembered, of bundles and of releases', async () => {
+  const longAgo = (device: Device) => ({...device.world, now: () => 0})
+  for (const [kind, time] of [
+    ['bundle', testNow - 30],
+    ['release', testNow - 60],
+  ] as const) {
+    const device = await stick()
+    assert.is(trustedNow({...device, world: longAgo(device)}), 0)
+    if (kind === 'bundle') writeTree(device.at('app'), await bundleOf('1.1.0', {}, time))
+    else
+      for (const {name, bytes} of await releaseAssets('1.1.0'))
+        writeFileSync(device.at(name), bytes)
+    assert.is(await offered(device), '1.1.0')
+    assert.is(trustedNow({...device, world: longAgo(device)}), time, kind)
+  }
 })
 
 test('a release whose artifact is missing or another is not taken', async () => {
