@@ -1,8 +1,12 @@
+import {once} from 'node:events'
 import {readlinkSync, writeFileSync} from 'node:fs'
+import {createServer} from 'node:http'
+import type {AddressInfo} from 'node:net'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import {apply} from '../../src/device/apply.ts'
+import {trustedNow} from '../../src/device/clock-mark.ts'
 import type {Device} from '../../src/device/device.ts'
 import {checkFound, look, stageOffer} from '../../src/device/update.ts'
 import type {ErrorCode} from '../../src/system/codes.ts'
@@ -18,6 +22,7 @@ import {
 import {configJson, plain} from '../support/device/node.ts'
 import {type FakeGitHub, startFakeGitHub} from '../support/github/fake-github.ts'
 import type {ReleaseSeed} from '../support/github/release-store.ts'
+import {loopbackServer} from '../support/http/loopback-server.ts'
 import {rejectsCode} from '../support/rejects.ts'
 import {runRel} from '../support/rel.ts'
 import {temporaryFolder} from '../support/tmp.ts'
@@ -124,6 +129,52 @@ test('a token goes to the API alone, and not to where it redirects', async () =>
   const seen = fake.requests.slice(before)
   assert.ok(seen.some(({kind}) => kind === 'asset'))
   for (const {kind, isAuthorized} of seen) assert.is(isAuthorized, kind === 'api')
+})
+
+test('a token goes over no wire in the clear', async () => {
+  const seen: (string | undefined)[] = []
+  const server = createServer(({headers}, response) => {
+    seen.push(headers.authorization)
+    response.end('[]')
+  })
+  // this machine as well, but not by a name that says so
+  server.listen(0, '127.0.0.2')
+  await once(server, 'listening')
+  try {
+    const {port} = server.address() as AddressInfo
+    const device = await githubNode({url: `http://127.0.0.2:${port}`}, sources, repository, {
+      token: 'fake-token',
+    })
+    assert.is(await offered(device), undefined)
+    assert.equal(seen, [undefined])
+  } finally {
+    server.close()
+  }
+})
+
+test('a tag with another release under it is not read', async () => {
+  const release = {tag_name: 'v1.1.0', draft: false, prerelease: false, assets: []}
+  const server = await loopbackServer((_request, response) => response.end(JSON.stringify(release)))
+  try {
+    const device = await githubNode(server, sources, repository)
+    const refusal = await rejectsCode(() => offered(device, '1.2.0'), 'upgrade_source_invalid')
+    assert.is(refusal.details, undefined, 'its assets are not looked for')
+    assert.equal(
+      server.seen.map(({path}) => path),
+      [`/repos/${repository}/releases/tags/v1.2.0`],
+    )
+  } finally {
+    await server.close()
+  }
+})
+
+test('the time at which a release was signed is remembered', async () => {
+  await publish('1.1.0')
+  const device = await node()
+  const longAgo = {...device, world: {...device.world, now: () => 0}}
+  assert.is(trustedNow(longAgo), 0)
+  assert.is(await offered(device), '1.1.0')
+  assert.is(trustedNow(longAgo), testNow - 60)
 })
 
 type Case = {

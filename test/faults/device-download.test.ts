@@ -203,6 +203,24 @@ for (const [name, text] of sidecars)
     )
   })
 
+test('a part that is longer than what is signed is not gone on with', async () => {
+  const root = newRoot()
+  mkdirSync(join(root, '.rel/downloads'))
+  const part = join(root, '.rel/downloads', `${sha256}.part`)
+  writeFileSync(part, Buffer.concat([bytes, bytes.subarray(0, 1)]))
+  writeFileSync(`${part}.json`, JSON.stringify({etag: etagOf(bytes)}))
+  await served(
+    (request, response) => sendRange(request, response, bytes),
+    async (server) => {
+      assert.is(sha256Hex(readFileSync(await fetchIt(root, server))), sha256)
+      assert.equal(
+        server.seen.map(({headers}) => headers.range),
+        [undefined],
+      )
+    },
+  )
+})
+
 test('what is whole already is hashed again, and not asked for', async () => {
   const root = newRoot()
   await served(

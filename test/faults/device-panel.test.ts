@@ -308,6 +308,29 @@ test('a release that holds a bundle of another version is refused, and not fetch
   })
 })
 
+test('another version than an operator named is not taken for it', async () => {
+  for (const version of ['1.2.0', '1.1.1']) {
+    const script: Script = {
+      bundle: (request, response) => sendBody(request, response, good.text),
+    }
+    await against(good, script, async (node, server) => {
+      const before = snapshot(node)
+      const source = await openSource(node)
+      const question = {isRetry: false, version}
+      const refusal = await rejectsCode(
+        () => look(node, source, question),
+        'upgrade_source_invalid',
+      )
+      assert.is(refusal.details?.cause_code, 'version_mismatch')
+      assert.is(snapshot(node), before)
+      assert.equal(
+        server.seen.map(({path}) => path),
+        [`/bundles/${version}.manifest.json`],
+      )
+    })
+  }
+})
+
 /** A panel with a log of so many leaves; the first `changed` of them are other ones. */
 function withLog(size: number, changed = 0): Script {
   const texts = Array.from({length: size}, (_, at) => `${at < changed ? 'another ' : ''}leaf ${at}`)

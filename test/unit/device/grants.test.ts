@@ -16,7 +16,7 @@ import {
 import {readGrantMemory} from '../../../src/device/grant-memory.ts'
 import {loadRecords, paths} from '../../../src/device/layout.ts'
 import {resume} from '../../../src/device/resume.ts'
-import {stage} from '../../../src/device/stage.ts'
+import {checkSource, stage} from '../../../src/device/stage.ts'
 import {statusOf} from '../../../src/device/status.ts'
 import {testNow} from '../../support/anchors.ts'
 import {grantSources, namedNode, signedGrant, testGrant} from '../../support/device/grants.ts'
@@ -25,6 +25,7 @@ import {lazyFs} from '../../support/device/program-node.ts'
 import {Cut, cutAt, cuttingFs} from '../../support/device/traces.ts'
 import {rejectsCode, throwsCode} from '../../support/rejects.ts'
 import {temporaryFolder} from '../../support/tmp.ts'
+import {treeState} from '../../support/tree-state.ts'
 
 const sources = await grantSources({keys: ['rollback']}, '0.9.0', '1.0.0', '1.1.0', '1.2.0')
 
@@ -140,6 +141,19 @@ test('a version that is gone comes back with a grant, alone and for as long as i
   await apply(device, plain)
   await rejectsCode(() => stage(device, older, plain), 'upgrade_version_too_old')
   await rejectsCode(() => stage(device, older, {...plain, grant}), 'upgrade_grant_invalid')
+})
+
+test('what no grant lets in is not written, and a check says so as well', async () => {
+  const device = await nodeAt('1.1.0', '1.2.0')
+  const before = treeState(device.root)
+  const source = sources.of('1.0.0')
+  const terms = {from: '1.2.0', to: '1.0.0'}
+  for (const change of [{notAfter: testNow - 1}, {nodes: ['paris-1']}, {product: 'other'}]) {
+    const options = {...plain, grant: await signedGrant({...terms, ...change})}
+    await rejectsCode(() => checkSource(device, source, options), 'upgrade_grant_invalid')
+    await rejectsCode(() => stage(device, source, options), 'upgrade_grant_invalid')
+    assert.equal(treeState(device.root), before)
+  }
 })
 
 test('a grant opens no other gate', async () => {
