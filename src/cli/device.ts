@@ -10,7 +10,7 @@ import {
 import type {GrantFile} from '../device/grant.ts'
 import type {Records} from '../device/layout.ts'
 import {type Slot, slotJson} from '../device/record.ts'
-import {notStarted} from '../device/resume.ts'
+import {notStarted, type Rested} from '../device/resume.ts'
 import {rememberedStale} from '../device/seen.ts'
 import {checkSource, stage} from '../device/stage.ts'
 import {transitions} from '../device/state.ts'
@@ -22,6 +22,7 @@ import type {JsonObject} from '../system/json.ts'
 import {shellWord} from '../system/shell-word.ts'
 import {timeText} from '../trust/expiry.ts'
 import type {Outcome} from './base-command.ts'
+import {printMessages} from './output.ts'
 import type {ProgressMode} from './progress.ts'
 
 type ChangeFlags = {readonly 'dry-run': boolean; readonly events: boolean}
@@ -152,15 +153,26 @@ export async function deviceApply(path: string, flags: UpdateFlags): Promise<Out
 /** `rel device rollback`: the version before the last commit. */
 export async function deviceRollback(
   path: string,
-  flags: ChangeFlags & GrantFlags,
+  flags: ChangeFlags & GrantFlags & ProgressMode,
 ): Promise<Outcome> {
   const device = openDevice(path, flags)
   const {grant} = await grantOf(flags)
   if (flags['dry-run']) return dryOutcome('go back to', await checkRollback(device, grant))
-  const rested = await whileLocked(device.root, () => rollback(device, grant))
+  const rested =
+    grant === undefined
+      ? await operatorGoesBack(device, flags)
+      : await whileLocked(device.root, () => rollback(device, grant))
   const {problem, record} = rested
   const warnings = problem === undefined ? [] : [notStarted(record.running, problem)]
   return {...changedOutcome(device, rested), warnings}
+}
+
+async function operatorGoesBack(device: Device, {json, quiet}: ProgressMode): Promise<Rested> {
+  const {goBack} = await import('../device/go-back.ts')
+  return goBack(device, () => {
+    if (json !== true && !quiet)
+      printMessages(['Another process waits for health: it is asked to go back …'])
+  })
 }
 
 function dryOutcome(verb: string, slot: Slot): Outcome {

@@ -59,12 +59,14 @@ export async function apply(device: Device, options: ApplyOptions): Promise<Reco
  */
 export async function checkRollback(device: Device, grant?: GrantFile): Promise<Slot> {
   const records = recordsOf(device)
-  const {previous} = records.record
-  if (previous === undefined)
+  const {state, running, previous} = records.record
+  // a trial has committed nothing: what ran before it is recorded as what runs
+  const target = state === 'trial' && grant === undefined ? running : previous
+  if (target === undefined)
     throw new RelError('upgrade_no_previous', 'no version before this one is recorded')
-  if (grant !== undefined) checkGrantFor(device, records, grant, previous)
-  await checkTarget(device, previous)
-  return previous
+  if (grant !== undefined) checkGrantFor(device, records, grant, target)
+  await checkTarget(device, target)
+  return target
 }
 
 /**

@@ -97,10 +97,11 @@ export function realWorld(
     },
     health: async (version) => {
       const {awaitHealth} = await import('./health.ts')
-      const {isTakenBack} = await import('./guard.ts')
+      const {isAskedBack, isTakenBack} = await import('./guard.ts')
       const digest = loadRecords(root).record.candidate?.digest ?? ''
       const question = health.kind === 'process' ? {...health, root, profile, digest} : health
-      return awaitHealth(question, version, {secs, isTakenBack: () => isTakenBack(root), stop})
+      const isOver = () => isTakenBack(root) || isAskedBack(root)
+      return awaitHealth(question, version, {secs, isTakenBack: isOver, stop})
     },
     isStopped: async () => {
       if (stopped === undefined) return false

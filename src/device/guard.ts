@@ -47,6 +47,19 @@ export function isTakenBack(root: string): boolean {
 }
 
 /**
+ * Asks whoever waits for the health of a trial to end it with going back, and the next run to do so
+ * where nobody waits. What asks for a trial that has just ended is removed with it, unread.
+ */
+export function askBack({world}: Device): void {
+  writing(() => replaceFile(world.fs, paths.back, 'rel-back 1\n', 0o600))
+}
+
+/** True once an operator has asked. */
+export function isAskedBack(root: string): boolean {
+  return statIfThere(join(root, paths.back)) !== undefined
+}
+
+/**
  * Ends the trial for the guard: durable once this returns. False when the guard has taken it back:
  * it gives the same file a second name first, so exactly one of the two decides.
  */
@@ -64,8 +77,8 @@ export function endTrial({root, world}: Device): boolean {
 
 /** Removes what the guard was told and what it left: durable once this returns. */
 export function forgetTrial({root, world}: Device): void {
-  const {trial, reverted, revertedSeen, attempts, asked} = paths
-  const left = [trial, reverted, revertedSeen, attempts, asked].filter(
+  const {trial, reverted, revertedSeen, attempts, asked, back} = paths
+  const left = [trial, reverted, revertedSeen, attempts, asked, back].filter(
     (path) => statIfThere(join(root, path)) !== undefined,
   )
   if (left.length === 0) return

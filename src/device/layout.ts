@@ -37,6 +37,8 @@ export const paths = {
   revertedSeen: '.rel/reverted.seen',
   attempts: '.rel/attempts',
   asked: '.rel/asked',
+  /** An operator wants a trial to end with going back. */
+  back: '.rel/back',
   guard: '.rel/guard',
   config: 'device.json',
   anchor: 'trust_anchor.json',

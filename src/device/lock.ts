@@ -1,4 +1,12 @@
-import {accessSync, chmodSync, closeSync, constants, openSync} from 'node:fs'
+import {
+  accessSync,
+  chmodSync,
+  closeSync,
+  constants,
+  openSync,
+  readFileSync,
+  statSync,
+} from 'node:fs'
 import {join} from 'node:path'
 import {DatabaseSync} from 'node:sqlite'
 import {RelError} from '../system/error.ts'
@@ -32,9 +40,28 @@ export function lockDevice(root: string, name: LockName = paths.lock): () => voi
   } catch (error) {
     lock.close()
     const {errcode} = error as {errcode?: number}
-    if (((errcode ?? 0) & 0xff) === BUSY)
-      throw new RelError('upgrade_busy', `another process holds ${name}`)
+    if (((errcode ?? 0) & 0xff) === BUSY) throw busyError(path, name)
     throw new RelError('write_failed', `cannot lock ${name}`, {cause: error})
+  }
+}
+
+function busyError(path: string, name: LockName): RelError {
+  const pid = holderOf(path)
+  if (pid === undefined) return new RelError('upgrade_busy', `another process holds ${name}`)
+  return new RelError('upgrade_busy', `process ${pid} holds ${name}`, {details: {pid}})
+}
+
+/** Who holds a lock, as the kernel lists it (proc_locks(5)); unknown in another container. */
+function holderOf(path: string): number | undefined {
+  const {dev, ino} = statSync(path)
+  const [major, minor] = [(dev >> 8) & 0xfff, (dev & 0xff) | ((dev >> 12) & 0xfff00)]
+  const file = `${[major, minor].map((it) => it.toString(16).padStart(2, '0')).join(':')}:${ino}`
+  try {
+    const lines = readFileSync('/proc/locks', 'latin1').split('\n')
+    const pid = lines.map((line) => line.split(/ +/)).find((words) => words[5] === file)?.[4]
+    return Number(pid) > 0 ? Number(pid) : undefined
+  } catch {
+    return undefined
   }
 }
 

@@ -6,7 +6,7 @@ import type {ErrorCode} from '../system/codes.ts'
 import {RelError} from '../system/error.ts'
 import {advance, type Device, recordsOf, tell} from './device.ts'
 import {removeTree} from './durable-fs.ts'
-import {endTrial, forgetTrial, isTakenBack, watchTrial} from './guard.ts'
+import {endTrial, forgetTrial, isAskedBack, isTakenBack, watchTrial} from './guard.ts'
 import {
   keepReserve,
   linkedVersion,
@@ -59,12 +59,14 @@ export async function resume(device: Device): Promise<Rested> {
 }
 
 const TAKEN_BACK = 'the guard took it back'
+const ASKED_BACK = 'an operator asked for it'
 
 /** Counts the attempt first, so that a version which takes the machine down is given up. */
 async function continueTrial(device: Device, records: Records): Promise<Records> {
   const {record} = records
   const candidate = candidateOf(records)
   if (isTakenBack(device.root)) return giveUp(device, records, TAKEN_BACK)
+  if (isAskedBack(device.root)) return giveUp(device, records, ASKED_BACK)
   if (record.attempts >= device.config.maxBootAttempts)
     return giveUp(device, records, 'no attempts are left')
   const counted = advance(device, records, 'trial', {candidate, attempts: record.attempts + 1})
@@ -92,6 +94,7 @@ export async function runTrial(device: Device, records: Records): Promise<Record
     swapForward(device, running, candidate)
   }
   const reason = (await world.restart()) ?? (await world.health(candidate.version))
+  if (isAskedBack(device.root)) return giveUp(device, records, ASKED_BACK)
   if (reason !== undefined) return giveUp(device, records, reason)
   // from here on the guard can no longer lead back, or it has: then the old version has answered
   return endTrial(device) ? commit(device, records) : giveUp(device, records, TAKEN_BACK)

@@ -57,7 +57,7 @@ export const transitions: readonly Transition[] = [
   row(
     'trial',
     'rolling_back',
-    'not healthy, or the guard took it back',
+    'not healthy, or the guard or an operator took it back',
     'the version is remembered',
   ),
   row('trial', 'degraded', 'not healthy, and no way back', 'nothing changes it by itself'),

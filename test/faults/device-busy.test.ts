@@ -96,7 +96,7 @@ const recordsOf = (root: string) =>
     readFileSync(join(root, path), 'utf8'),
   )
 
-test('of thirty updaters at once one acts, and all others and a rollback change nothing', async () => {
+test('of thirty updaters at once one acts, and all others and a stage change nothing', async () => {
   const node = await stagedNode()
   const {root} = node
   const refused: Ran[] = []
@@ -107,8 +107,8 @@ test('of thirty updaters at once one acts, and all others and a rollback change 
   })
   await eventually(() => node.isStarted() && refused.length >= 29, '29 are refused')
   const records = recordsOf(root)
-  const rollback = await runRel(['device', 'rollback', root, '--json'])
-  assert.equal([rollback.code, codeOf(rollback)], [75, 'upgrade_busy'])
+  const staging = await runRel(['device', 'stage', root, join(archives, '1.2.0.tar.gz'), '--json'])
+  assert.equal([staging.code, codeOf(staging)], [75, 'upgrade_busy'])
   for (const ran of refused) assert.equal([ran.code, codeOf(ran)], [75, 'upgrade_busy'])
   await runGuard(root)
   assert.equal(recordsOf(root), records)
@@ -175,7 +175,7 @@ if (needsThat('unshare', unshared.status === 0, `no namespaces here: ${unshared.
   test('the lock holds between containers, whatever namespaces they have', async () => {
     const node = await stagedNode()
     const {ended} = await holderOf(node)
-    const words = [...namespaces, rel, 'device', 'rollback', node.root, '--json']
+    const words = [...namespaces, rel, 'device', 'apply', node.root, '--json']
     const ran = await run('unshare', words)
     assert.equal([ran.code, codeOf(ran)], [75, 'upgrade_busy'])
     node.go()

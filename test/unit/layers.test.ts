@@ -50,6 +50,7 @@ const effects: Readonly<Record<string, readonly string[]>> = {
     'download',
     'durable-fs',
     'directory-source',
+    'go-back',
     'guard',
     'health',
     'init',

@@ -117,8 +117,9 @@ export const deviceCodes = {
   upgrade_busy: {
     exit: 'temporary',
     title: 'another process is updating this node',
-    cause: 'One process at a time acts on a node.',
-    fix: 'Wait for it to end, then run it again.',
+    cause:
+      'One process at a time acts on a node: it writes a version, or waits for its restart and health, two windows at most. pid says which, where the system tells.',
+    fix: 'Wait for it to end, then run it again; rel device rollback ends a trial at once.',
   },
   upgrade_identity_not_allowed: {
     exit: 'verification',
