@@ -13,19 +13,20 @@ import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import {apply} from '../../../src/device/apply.ts'
 import {availability} from '../../../src/device/candidate.ts'
-import {trustedNow} from '../../../src/device/clock-mark.ts'
+import {clockMark, trustedNow} from '../../../src/device/clock-mark.ts'
 import type {Device} from '../../../src/device/device.ts'
 import {directorySource} from '../../../src/device/directory-source.ts'
+import {rememberedStale} from '../../../src/device/seen.ts'
 import type {Source} from '../../../src/device/source.ts'
 import {checkFound, look, stageOffer} from '../../../src/device/update.ts'
-import {testNow} from '../../support/anchors.ts'
+import {signedAnchor, testAnchor, testNow} from '../../support/anchors.ts'
 import {
   packedBundle,
   releaseAssets,
   releaseSources,
   target,
 } from '../../support/device/github-releases.ts'
-import {bundleOf, deviceAt, installOne, plain} from '../../support/device/node.ts'
+import {bundleOf, configJson, deviceAt, installOne, plain} from '../../support/device/node.ts'
 import {makeProgramNode, programBytes, programSources} from '../../support/device/program-node.ts'
 import {rejectsCode} from '../../support/rejects.ts'
 import {writeTree} from '../../support/signed-tree.ts'
@@ -90,6 +91,12 @@ test('a release with its artifact beside it', async () => {
 
 test('a release under the name that rel gives it, for a node that is one program', async () => {
   const programs = await programSources('1.0.0', '1.1.0')
+  const trust = testAnchor(
+    {role: 'root', keys: ['root']},
+    {role: 'manifest', keys: ['manifest', 'archive']},
+    {role: 'artifact', keys: ['artifact']},
+  )
+  writeFileSync(programs.anchor, await signedAnchor(trust, 'root'))
   const folder = join(temporaryFolder(), 'a stick')
   cpSync(programs.of('1.1.0'), join(folder, 'agent'), {recursive: true})
   const device = await makeProgramNode(programs)
@@ -233,5 +240,54 @@ for (const [running, offer, versionDifferent, updateAvailable] of words)
   test(`in the words of D4: ${running} runs, ${offer ?? 'nothing'} is there`, () => {
     assert.equal(availability(running, offer), {versionDifferent, updateAvailable})
   })
+
+test('what was offered and is offered no more is told, until it is no news', async () => {
+  const device = await stick()
+  for (const version of ['1.1.0', '1.2.0']) await archive(device.at(`${version}.tar.zst`), version)
+  const said = async () => {
+    const {offer, withdrawn} = (await find(device)).answer
+    return [offer?.version, withdrawn]
+  }
+  assert.equal(await said(), ['1.2.0', undefined])
+  renameSync(device.at('1.2.0.tar.zst'), device.at('kept'))
+  assert.equal(await said(), ['1.1.0', '1.2.0'])
+  assert.equal(await said(), ['1.1.0', '1.2.0'], 'it is not forgotten by being told')
+  rmSync(device.at('1.1.0.tar.zst'))
+  assert.equal(await said(), [undefined, '1.2.0'])
+  assert.is((await find(device, '1.1.0')).answer.withdrawn, undefined, 'of one that was named')
+  renameSync(device.at('kept'), device.at('1.2.0.tar.zst'))
+  assert.equal(await said(), ['1.2.0', undefined])
+  await update(device)
+  rmSync(device.at('1.2.0.tar.zst'))
+  assert.equal(await said(), [undefined, undefined])
+  // damage of the memory is no silence
+  writeFileSync(join(device.root, '.rel/offered.json'), 'x')
+  await rejectsCode(() => find(device), 'upgrade_state_corrupt')
+})
+
+test('nothing new for longer than the configuration allows is told', async () => {
+  const day = 86_400
+  const device = await stick({upgrade: {...configJson.upgrade, stale_after_days: 30}})
+  await archive(device.at('1.1.0.tar.zst'), '1.1.0')
+  const {answer} = await find(device)
+  assert.equal([answer.offer?.version, answer.staleSince], ['1.1.0', undefined])
+  const signed = clockMark(device.root)
+  assert.ok(signed > 0 && signed <= testNow)
+  const at = (time: number): Stick => ({...device, world: {...device.world, now: () => time}})
+  for (const [late, since] of [
+    [-1, undefined],
+    [0, signed + 30 * day],
+    [40 * day, signed + 30 * day],
+  ] as const) {
+    const then = at(signed + 30 * day + late)
+    assert.is((await find(then)).answer.staleSince, since)
+    assert.is(rememberedStale(then), since)
+  }
+  const {staleAfterDays: _, ...silent} = device.config
+  assert.is(rememberedStale({...at(signed + 90 * day), config: silent}), undefined)
+  const then = at(signed + 40 * day)
+  writeTree(device.at('1.2.0'), await bundleOf('1.2.0', {}, signed + 39 * day))
+  assert.is((await find(then)).answer.staleSince, undefined)
+})
 
 test.run()

@@ -94,6 +94,11 @@ for (const [name, cause, change, signers = []] of wrong)
     assert.is(loadRecords(device.root).record.running.version, '1.1.0')
   })
 
+test('a grant is good to its last second', async () => {
+  const {record} = await rollback(await nodeAt('1.1.0'), await signedGrant({notAfter: testNow}))
+  assert.is(record.running.version, '1.0.0')
+})
+
 test('a grant on which a byte was changed does not count', async () => {
   const device = await nodeAt('1.1.0')
   const {signatures} = await signedGrant()

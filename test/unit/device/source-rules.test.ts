@@ -69,6 +69,19 @@ for (const [name, status, headers, act] of heads)
     assert.is(continuation(status, headers, part, 100).act, act)
   })
 
+test('a part that nobody asked for is refused, also one that is the whole', () => {
+  for (const headers of [{}, {etag}])
+    assert.equal(
+      continuation(
+        206,
+        {...headers, 'content-range': 'bytes 0-99/100'},
+        {size: 0, etag: undefined},
+        100,
+      ),
+      {act: 'refuse'},
+    )
+})
+
 test('three times the size must be free, less what is there, and files as well', () => {
   checkRoom({bytes: 300, files: 1000}, 100, 0)
   checkRoom({bytes: 250, files: 1000}, 100, 50)
