@@ -6,6 +6,7 @@ import {apply, checkRollback, rollback} from '../../../src/device/apply.ts'
 import type {Device} from '../../../src/device/device.ts'
 import {realFs} from '../../../src/device/durable-fs.ts'
 import {
+  checkGrant,
   type GrantMemory,
   grantText,
   MAX_USED_GRANTS,
@@ -18,6 +19,8 @@ import {loadRecords, paths} from '../../../src/device/layout.ts'
 import {resume} from '../../../src/device/resume.ts'
 import {checkSource, stage} from '../../../src/device/stage.ts'
 import {statusOf} from '../../../src/device/status.ts'
+import {sha256Hex} from '../../../src/system/hash.ts'
+import {parseAnchor} from '../../../src/trust/anchor-parse.ts'
 import {testNow} from '../../support/anchors.ts'
 import {grantSources, namedNode, signedGrant, testGrant} from '../../support/device/grants.ts'
 import {deviceAt, plain} from '../../support/device/node.ts'
@@ -248,6 +251,37 @@ test('a damaged memory is no empty one', async () => {
   await rejectsCode(() => rollback(device, grant), 'upgrade_state_corrupt')
   rmSync(join(device.root, paths.grants))
   await rollback(device, grant)
+})
+
+test('a grant that was used lets in no other bundle of its version', () => {
+  const {nonce, from, to, notAfter} = testGrant
+  const used = {nonce, from, to, digest: 'one', notAfter, seq: 7}
+  const memory = withUsed({used: [], forgottenUntil: 0}, used, testNow)
+  assert.is(withUsed(memory, used, testNow), memory, 'the run that was killed ends what it began')
+  for (const other of [
+    {...used, digest: 'another'},
+    {...used, seq: 8},
+  ]) {
+    const error = throwsCode(() => withUsed(memory, other, testNow), 'upgrade_grant_invalid')
+    assert.is(causeOf(error), 'grant_used')
+  }
+})
+
+test('a grant that the anchor revokes does not count', async () => {
+  const {anchor} = parseAnchor(readFileSync(sources.anchor))
+  const grant = await signedGrant()
+  const facts = {
+    product: 'app',
+    node: 'berlin-7',
+    from: '1.1.0',
+    to: '1.0.0',
+    channel: 'stable',
+    now: testNow,
+  }
+  checkGrant(grant, anchor, facts)
+  const revoking = {...anchor, revokedDigests: [sha256Hex(grant.canonical)]}
+  const error = throwsCode(() => checkGrant(grant, revoking, facts), 'upgrade_grant_invalid')
+  assert.is(causeOf(error), 'digest_revoked')
 })
 
 test('the memory has an end, and what it forgets is never taken again', () => {
