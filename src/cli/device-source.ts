@@ -39,7 +39,7 @@ export async function deviceCheck(
 }
 
 function foundJson(device: Device, {answer, running, closed, isStaged}: Found): JsonObject {
-  const {offer, staleSince, pollAfterSecs} = answer
+  const {offer, staleSince, withdrawn, pollAfterSecs} = answer
   return {
     running,
     ...availability(running, offer?.version),
@@ -58,15 +58,18 @@ function foundJson(device: Device, {answer, running, closed, isStaged}: Found): 
     closed: closed.map(({code, message}) => ({code, message})),
     policy: device.config.policy,
     ...(staleSince === undefined ? {} : {stale_since: staleSince}),
+    ...(withdrawn === undefined ? {} : {withdrawn}),
     ...(pollAfterSecs === undefined ? {} : {poll_after_secs: pollAfterSecs}),
     reports_waiting: waitingResults(device.root),
   }
 }
 
 function foundLines({answer, running, closed, isStaged}: Found): readonly string[] {
-  const {offer, staleSince} = answer
-  const stale =
-    staleSince === undefined ? [] : [`! the source is stale since ${timeText(staleSince)}`]
+  const {offer, staleSince, withdrawn} = answer
+  const stale = [
+    ...(staleSince === undefined ? [] : [`! the source is stale since ${timeText(staleSince)}`]),
+    ...(withdrawn === undefined ? [] : [`! ${withdrawn} was offered before, and is no more`]),
+  ]
   if (offer === undefined) return [`✔ ${running} runs, the source has nothing newer`, ...stale]
   const staged = isStaged ? ', staged already' : ''
   return [

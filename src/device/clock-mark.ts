@@ -10,7 +10,7 @@ const TOLERANCE_SECS = 86_400
 const SKEW_SECS = 300
 
 /** The latest signed time that this node has seen, 0 before the first. Refuses with upgrade_state_corrupt. */
-function clockMark(root: string): number {
+export function clockMark(root: string): number {
   const {schema, latest} = readSealed(root, paths.clock) ?? {schema: 1, latest: 0}
   if (schema === 1 && Number.isSafeInteger(latest) && (latest as number) >= 0)
     return latest as number

@@ -73,6 +73,8 @@ export type DeviceConfig = {
   readonly identity?: (typeof identityModes)[number]
   /** Mean time between two polls. */
   readonly pollIntervalSecs: number
+  /** Without anything newly signed for so long, the source is told to be stale; never when absent. */
+  readonly staleAfterDays?: number
   /** No limit when absent. */
   readonly maxBytesPerSec?: number
   /** Most bytes of an old and a new file that a piece of a delta has together; 0 takes no deltas. */
@@ -115,6 +117,7 @@ const upgradeKeys = [
   'poll_interval_secs',
   'max_bytes_per_sec',
   'delta_max_bytes',
+  'stale_after_days',
 ]
 
 const DEFAULT_DELTA_BYTES = 64 * 1024 * 1024
@@ -136,7 +139,7 @@ export function parseConfig(bytes: Uint8Array): DeviceConfig {
   const target = top.target === undefined ? {} : {target: textOf(top.target, 'target')}
   const node = top.node === undefined ? {} : {node: textOf(top.node, 'node')}
   const {poll_interval_secs: poll = 3600, max_bytes_per_sec: rate} = upgrade
-  const {delta_max_bytes: delta = DEFAULT_DELTA_BYTES} = upgrade
+  const {delta_max_bytes: delta = DEFAULT_DELTA_BYTES, stale_after_days: days} = upgrade
   const identity = identityModes.find((it) => it === top.identity)
   if (top.identity !== undefined && identity === undefined)
     throw invalid(`identity is none of ${identityModes.join(', ')}`)
@@ -152,6 +155,9 @@ export function parseConfig(bytes: Uint8Array): DeviceConfig {
     ...(top.source === undefined ? {} : {source: sourceOf(top.source)}),
     ...(identity === undefined ? {} : {identity}),
     pollIntervalSecs: numberOf(poll, 'upgrade.poll_interval_secs', 30 * 86_400),
+    ...(days === undefined
+      ? {}
+      : {staleAfterDays: numberOf(days, 'upgrade.stale_after_days', 3650)}),
     ...(rate === undefined
       ? {}
       : {maxBytesPerSec: numberOf(rate, 'upgrade.max_bytes_per_sec', MAX_BYTES_PER_SEC)}),

@@ -1,7 +1,7 @@
 import {lstatSync, readlinkSync} from 'node:fs'
 import {join} from 'node:path'
 import {RelError} from '../system/error.ts'
-import {entriesIn, fileError, readFileLimited, statIfThere} from '../system/files.ts'
+import {entriesIn, fileError, isFullDisk, readFileLimited, statIfThere} from '../system/files.ts'
 import {type DurableFs, replaceFile} from './durable-fs.ts'
 import {checkFolder, checkOwned} from './owned.ts'
 import {
@@ -48,6 +48,8 @@ export const paths = {
   clock: '.rel/clock.json',
   /** What the source has said, as far as it is signed. */
   seen: '.rel/seen.json',
+  /** The highest version that the source has offered. */
+  offered: '.rel/offered.json',
   /** Until when the source wants to be left alone. */
   wait: '.rel/wait.json',
   /** Offers that were fetched in vain. */
@@ -187,7 +189,7 @@ export function keepReserve(fs: DurableFs): void {
     // no zeros, which some file systems would keep as a hole
     fs.run({op: 'write', path, bytes: Buffer.alloc(RESERVE_BYTES, 'reserve ')})
   } catch (error) {
-    if (!isFull(error)) throw fileError(error, path, 'write')
+    if (!isFullDisk(error)) throw fileError(error, path, 'write')
   }
 }
 
@@ -200,16 +202,12 @@ export function mustWrite(fs: DurableFs, work: () => void): void {
     try {
       work()
     } catch (error) {
-      if (!isFull(error) || statIfThere(join(fs.root, paths.reserve)) === undefined) throw error
+      if (!isFullDisk(error) || statIfThere(join(fs.root, paths.reserve)) === undefined) throw error
       fs.run({op: 'unlink', path: paths.reserve})
       fs.run({op: 'sync_dir', path: paths.private})
       work()
     }
   })
-}
-
-function isFull(error: unknown): boolean {
-  return ['ENOSPC', 'EDQUOT'].includes((error as {code?: string}).code ?? '')
 }
 
 /**

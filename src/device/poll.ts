@@ -103,14 +103,16 @@ function askedBy({details}: RelError): number | undefined {
 }
 
 function tellFound(device: Device, {did, found}: Turn): void {
-  const {offer, staleSince} = found.answer
+  const {offer, staleSince, withdrawn} = found.answer
   const [closed] = found.closed
   const details: JsonObject = {
     running: found.running,
     ...(offer === undefined ? {} : {version: offer.version}),
     ...(closed === undefined ? {} : {error_code: closed.code}),
     ...(staleSince === undefined ? {} : {stale_since: staleSince}),
+    ...(withdrawn === undefined ? {} : {withdrawn}),
   }
   if (did === 'found' || closed !== undefined) tell(device, 'upgrade_available', details)
-  else if (staleSince !== undefined) tell(device, 'upgrade_check_failed', details)
+  else if (staleSince !== undefined || withdrawn !== undefined)
+    tell(device, 'upgrade_check_failed', details)
 }

@@ -24,7 +24,7 @@ export function writeSealed(fs: DurableFs, path: string, value: JsonObject): voi
 }
 
 /** What is remembered beside the records, and can be learned again. */
-const memories = [paths.clock, paths.seen, paths.refused, paths.reported, paths.wait]
+const memories = [paths.clock, paths.seen, paths.offered, paths.refused, paths.reported, paths.wait]
 
 /** Removes what is damaged of it, for a repair: a person has decided that it may be forgotten. */
 export function forgetDamaged(fs: DurableFs): void {

@@ -4,6 +4,7 @@ import {raiseMark, raisesMark, trustedNow} from './clock-mark.ts'
 import {type Device, ifNotBusy} from './device.ts'
 import {freshnessKeys, type LogHead, staleSince} from './freshness.ts'
 import {paths} from './layout.ts'
+import {quietSince} from './offered.ts'
 import {readSealed, writeSealed} from './sealed-file.ts'
 import {anchorOf} from './verify-installed.ts'
 
@@ -67,9 +68,10 @@ function textOf(json: JsonValue, bad: (isBad: boolean) => void): string {
 /** Since when the source of a node says nothing new though it should, as far as it is remembered. */
 export function rememberedStale(device: Device): number | undefined {
   const {root, config} = device
-  if (config.source?.kind !== 'panel') return undefined
+  if (config.source?.kind !== 'panel') return quietSince(device)
   const {expires} = loadSeen(root, config.source.url)
-  return expires === undefined ? undefined : staleSince({expires}, trustedNow(device))
+  if (expires === undefined) return quietSince(device)
+  return staleSince({expires}, trustedNow(device))
 }
 
 /**

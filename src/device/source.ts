@@ -47,6 +47,8 @@ export type Answer = {
   readonly pollAfterSecs?: number
   /** Since when the source says nothing new though it should, in seconds since the epoch. */
   readonly staleSince?: number
+  /** Higher than what is offered now, and was offered before. */
+  readonly withdrawn?: string
 }
 
 /** A place where new versions come from. */

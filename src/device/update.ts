@@ -7,6 +7,7 @@ import {type Device, ifNotBusy, recordsOf, tell, whileFetching, whileLocked} fro
 import {dropDownload} from './download.ts'
 import type {Records} from './layout.ts'
 import {checkLicensed} from './license-gate.ts'
+import {noteOffered, quietSince} from './offered.ts'
 import {queueFailure, queueResults} from './outbox.ts'
 import {rememberRefused, wasRefused} from './refused.ts'
 import {resume} from './resume.ts'
@@ -39,12 +40,13 @@ export async function look(
   const records = recordsOf(device)
   const {record, floor} = records
   const running = record.running.version
-  const answer = await source.find({
+  const said = await source.find({
     running,
     floor,
     channels: device.config.allowedChannels,
     ...(version === undefined ? {} : {version}),
   })
+  const answer = version === undefined ? await remembered(device, running, said) : said
   const {offer} = answer
   if (offer === undefined) return {answer, running, closed: [], isStaged: false}
   const {state, candidate} = record
@@ -53,6 +55,17 @@ export async function look(
     running,
     closed: closedFor(device, records, offer, {isRetry, ...(grant === undefined ? {} : {grant})}),
     isStaged: state === 'staged' && candidate?.version === offer.version,
+  }
+}
+
+/** What a source says, and what a node knows of it besides. */
+async function remembered(device: Device, running: string, said: Answer): Promise<Answer> {
+  const withdrawn = await noteOffered(device, running, said.offer?.version)
+  const staleSince = said.staleSince ?? quietSince(device)
+  return {
+    ...said,
+    ...(withdrawn === undefined ? {} : {withdrawn}),
+    ...(staleSince === undefined ? {} : {staleSince}),
   }
 }
 

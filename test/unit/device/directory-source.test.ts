@@ -273,7 +273,12 @@ test('nothing new for longer than the configuration allows is told', async () =>
   assert.equal([answer.offer?.version, answer.staleSince], ['1.1.0', undefined])
   const signed = clockMark(device.root)
   assert.ok(signed > 0 && signed <= testNow)
-  const at = (time: number): Stick => ({...device, world: {...device.world, now: () => time}})
+  const {source: place} = device.config
+  if (place?.kind !== 'directory') throw new Error('no directory')
+  const at = (time: number): Stick => {
+    const then = {...device, world: {...device.world, now: () => time}}
+    return {...then, source: directorySource(then, place)}
+  }
   for (const [late, since] of [
     [-1, undefined],
     [0, signed + 30 * day],
