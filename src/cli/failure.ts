@@ -1,5 +1,6 @@
 import {codeInfo, type ErrorCode, exitCodeOf} from '../system/codes.ts'
 import {RelError} from '../system/error.ts'
+import {isFullDisk} from '../system/files.ts'
 import type {JsonObject} from '../system/json.ts'
 import {nearest} from '../system/nearest.ts'
 import {withhold} from './withhold.ts'
@@ -54,9 +55,7 @@ function generalHint(code: ErrorCode, {command}: FailureContext): string {
 
 function asRelError(error: Error, context: FailureContext): RelError {
   if (error instanceof RelError) return withoutParserText(error)
-  const system = (error as NodeJS.ErrnoException).code
-  if (system === 'ENOSPC' || system === 'EDQUOT')
-    return new RelError('disk_full', 'no space left on the device')
+  if (isFullDisk(error)) return new RelError('disk_full', 'no space left on the device')
   if (isParserError(error)) return usageError(error, context)
   return new RelError('internal_error', describeBug(error))
 }

@@ -15,6 +15,7 @@ import {
   type Stats,
   writeSync,
 } from 'node:fs'
+import {constants as osConstants} from 'node:os'
 import {basename, dirname, join} from 'node:path'
 import {RelError} from './error.ts'
 
@@ -32,12 +33,19 @@ export function fileError(error: unknown, path: string, doing: 'read' | 'write')
   const {code} = error as NodeError
   if (code === undefined || !systemCode.test(code)) throw error
   const cause = {cause: error}
-  if (code === 'ENOSPC' || code === 'EDQUOT')
+  if (isFullDisk(error))
     return new RelError('disk_full', `no space left while writing ${path}`, cause)
   if (doing === 'write') return new RelError('write_failed', `cannot write ${path}: ${code}`, cause)
   if (code === 'ENOENT' || code === 'ENOTDIR')
     return new RelError('file_missing', `${path} does not exist`, cause)
   return new RelError('file_unreadable', `cannot read ${path}: ${code}`, cause)
+}
+
+/** True for a disk that is full, or a quota that is used up. */
+export function isFullDisk(error: unknown): boolean {
+  const {code, errno} = error as NodeJS.ErrnoException
+  // Node has no name for EDQUOT: its code is UNKNOWN
+  return code === 'ENOSPC' || code === 'EDQUOT' || errno === -osConstants.errno.EDQUOT
 }
 
 /** lstat, or undefined when nothing is there. */

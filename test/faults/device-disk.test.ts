@@ -1,22 +1,26 @@
 import {execFileSync, spawnSync} from 'node:child_process'
+import {randomBytes} from 'node:crypto'
 import {
   closeSync,
   cpSync,
   existsSync,
   ftruncateSync,
+  lstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
   rmSync,
   statSync,
   truncateSync,
   writeFileSync,
   writeSync,
 } from 'node:fs'
+import {constants} from 'node:os'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import {apply} from '../../src/device/apply.ts'
-import {realFs, recordingFs} from '../../src/device/durable-fs.ts'
+import {type DurableFs, realFs, recordingFs} from '../../src/device/durable-fs.ts'
 import {checkFileSystem} from '../../src/device/file-system.ts'
 import {makeRoot} from '../../src/device/init.ts'
 import {loadRecords} from '../../src/device/layout.ts'
@@ -24,11 +28,12 @@ import {resume} from '../../src/device/resume.ts'
 import {stage} from '../../src/device/stage.ts'
 import {verifyDevice} from '../../src/device/status.ts'
 import {RelError} from '../../src/system/error.ts'
+import {bundleWith} from '../support/delta.ts'
 import {deviceAt, makeNode, makeSources, plain} from '../support/device/node.ts'
 import {lazyFs} from '../support/device/program-node.ts'
 import {loopDisk} from '../support/loop-disk.ts'
 import {needsThat} from '../support/needs.ts'
-import {throwsCode} from '../support/rejects.ts'
+import {rejectsCode, throwsCode} from '../support/rejects.ts'
 import {temporaryFolder} from '../support/tmp.ts'
 
 const sources = await makeSources('1.0.0', '1.1.0', '1.2.0')
@@ -145,24 +150,59 @@ if (needsThat('a small disk', typeof disk !== 'string', String(disk)) && typeof 
     assert.equal([...seen].sort(), ['done', 'upgrade_disk_full'])
   })
 
-  test('a disk without inodes is like a full one', async () => {
-    fresh()
-    await stage(deviceAt(root), sources.of('1.1.0'), plain)
-    const many = join(folder, 'many')
-    mkdirSync(many)
-    for (let at = 0; ; at++) {
-      try {
-        writeFileSync(join(many, String(at)), '')
-      } catch (error) {
-        assert.is((error as {code?: string}).code, 'ENOSPC')
-        break
+  for (const isStaged of [true, false])
+    test(`a disk without inodes is like a full one, ${isStaged ? 'with' : 'before'} a version staged`, async () => {
+      fresh()
+      if (isStaged) await stage(deviceAt(root), sources.of('1.1.0'), plain)
+      const many = join(folder, 'many')
+      mkdirSync(many)
+      for (let at = 0; ; at++) {
+        try {
+          writeFileSync(join(many, String(at)), '')
+        } catch (error) {
+          assert.is((error as {code?: string}).code, 'ENOSPC')
+          break
+        }
       }
+      if (isStaged) {
+        const how = await outcome(() => apply(deviceAt(root), plain))
+        assert.ok(['done', 'upgrade_disk_full'].includes(how), how)
+      } else {
+        const staging = () => stage(deviceAt(root), sources.of('1.1.0'), plain)
+        assert.is(await outcome(staging), 'upgrade_disk_full')
+        assert.equal(readdirSync(join(root, 'versions')), ['1.0.0'])
+      }
+      await checkWhole('no inodes')
+      rmSync(many, {recursive: true})
+      await checkConverges('no inodes')
+    })
+
+  test('a version that does not fit gives back what it took', async () => {
+    const large = await bundleWith('1.1.0', {'bin/app': randomBytes(2_000_000), a: 'a', b: 'b'})
+    const staging = (fs: DurableFs) =>
+      outcome(() => stage(deviceAt(root, {fs}), large.folder, plain))
+    let total = 0
+    fresh()
+    assert.is(await staging(recordingFs(lazyFs(root), () => void total++)), 'done')
+    let most = 0
+    for (let at = 1; at <= total; at++) {
+      fresh()
+      const before = usedBy(root)
+      let [count, taken] = [0, 0]
+      const fs = recordingFs(lazyFs(root), () => {
+        count++
+        taken = Math.max(taken, usedBy(root) - before)
+        if (count === at) fill()
+      })
+      const how = await staging(fs)
+      if (how === 'done') continue
+      assert.is(how, 'upgrade_disk_full', `${at} of ${total}`)
+      const left = usedBy(root) - before
+      assert.ok(left <= 0.05 * taken, `${at} of ${total}: ${left} of ${taken} bytes are left`)
+      most = Math.max(most, taken)
+      await checkWhole(`${at} of ${total}`)
     }
-    const how = await outcome(() => apply(deviceAt(root), plain))
-    assert.ok(['done', 'upgrade_disk_full'].includes(how), how)
-    await checkWhole('no inodes')
-    rmSync(many, {recursive: true})
-    await checkConverges('no inodes')
+    assert.ok(most > 1_000_000, `at most ${most} bytes were taken`)
   })
 
   for (const [name, breakIt, mend] of [
@@ -204,7 +244,9 @@ for (const [code, every] of [
       cpSync(first, root, {recursive: true, verbatimSymlinks: true})
       let count = 0
       const fs = recordingFs(lazyFs(root), () => {
-        if (++count >= at) throw Object.assign(new Error(code), {code})
+        // as Node has it, which knows no EDQUOT
+        const seen = code === 'EDQUOT' ? {code: 'UNKNOWN', errno: -constants.errno.EDQUOT} : {code}
+        if (++count >= at) throw Object.assign(new Error(code), seen)
       })
       try {
         await stage(deviceAt(root, {fs}), sources.of('1.1.0'), plain)
@@ -225,6 +267,70 @@ for (const [code, every] of [
       assert.is(loadRecords(root).floor, '1.1.0', `${at}`)
     }
   })
+
+/** Bytes of the disk that a folder takes. */
+function usedBy(path: string): number {
+  const stat = lstatSync(path, {throwIfNoEntry: false})
+  const below = stat?.isDirectory() === true ? readdirSync(path) : []
+  const own = (stat?.blocks ?? 0) * 512
+  return below.reduce((sum, name) => sum + usedBy(join(path, name)), own)
+}
+
+/** A folder of a btrfs with a quota of its own, or why there is none. */
+function quota():
+  | {readonly folder: string; limit(bytes: number | 'none'): void; close(): void}
+  | string {
+  if (process.getuid?.() !== 0) return 'mounting a disk needs root'
+  const place = temporaryFolder('rel-quota-')
+  const [image, top] = [join(place, 'disk.img'), join(place, 'disk')]
+  const folder = join(top, 'quota')
+  const run = (program: string, ...args: readonly string[]) =>
+    execFileSync(program, args, {stdio: 'pipe'})
+  writeFileSync(image, '')
+  truncateSync(image, 128 << 20)
+  mkdirSync(top)
+  try {
+    run('mkfs.btrfs', '-q', image)
+    run('mount', '-o', 'loop', image, top)
+    run('btrfs', 'subvolume', 'create', folder)
+    run('btrfs', 'quota', 'enable', top)
+  } catch (error) {
+    spawnSync('umount', ['--lazy', top])
+    return `a btrfs with quotas cannot be mounted here: ${error}`
+  }
+  return {
+    folder,
+    limit: (bytes) => {
+      run('btrfs', 'quota', 'rescan', '-w', top)
+      run('btrfs', 'qgroup', 'limit', String(bytes), folder)
+    },
+    close: () => void spawnSync('umount', ['--lazy', top]),
+  }
+}
+
+const limited = quota()
+if (
+  needsThat('a disk with quotas', typeof limited !== 'string', String(limited)) &&
+  typeof limited !== 'string'
+) {
+  test('a quota that is used up is like a full disk', async () => {
+    const {folder, limit} = limited
+    const root = join(folder, 'node')
+    cpSync(first, root, {recursive: true, verbatimSymlinks: true})
+    const large = await bundleWith('1.1.0', {'bin/app': randomBytes(8_000_000)})
+    limit(4 << 20)
+    await rejectsCode(() => stage(deviceAt(root), large.folder, plain), 'upgrade_disk_full')
+    assert.equal(readdirSync(join(root, 'versions')), ['1.0.0'])
+    await verifyDevice(deviceAt(root))
+    assert.is(loadRecords(root).record.state, 'committed')
+    limit('none')
+    await stage(deviceAt(root), large.folder, plain)
+    await apply(deviceAt(root), plain)
+    await verifyDevice(deviceAt(root))
+    assert.is(loadRecords(root).floor, '1.1.0')
+  })
+  test.after(() => limited.close())
+}
 
 /** A mounted vfat, or why there is none. */
 function vfat(): {readonly folder: string; close(): void} | string {

@@ -17,7 +17,7 @@ import {dirname, join} from 'node:path'
 import type {ErrorCode} from '../../system/codes.ts'
 import {isDigest} from '../../system/digest.ts'
 import {RelError} from '../../system/error.ts'
-import {fileError} from '../../system/files.ts'
+import {fileError, isFullDisk} from '../../system/files.ts'
 import type {BlobStore, UploadStore} from './blobs.ts'
 import {checkDigest, checkedBytes, isWhole} from './checked-bytes.ts'
 
@@ -460,8 +460,6 @@ async function syncFolder(path: string): Promise<void> {
 }
 
 const codeBySystem: Readonly<Record<string, ErrorCode>> = {
-  ENOSPC: 'store_full',
-  EDQUOT: 'store_full',
   EFBIG: 'store_full',
   EROFS: 'store_read_only',
   EACCES: 'store_read_only',
@@ -482,7 +480,7 @@ async function* fromCaller(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uin
 
 function refusal(error: unknown, path: string): RelError {
   const {code = ''} = error as {code?: string}
-  const known = codeBySystem[code]
+  const known = isFullDisk(error) ? 'store_full' : codeBySystem[code]
   if (error instanceof RelError) return error
   if (foreign.has(error as object)) throw error
   if (known !== undefined) return new RelError(known, `${path}: ${code}`, {cause: error})

@@ -1,6 +1,7 @@
 import type {ExitName} from '../../system/codes/code.ts'
 import {codeAreas, codeInfo, type ErrorCode} from '../../system/codes.ts'
 import {RelError} from '../../system/error.ts'
+import {isFullDisk} from '../../system/files.ts'
 import type {JsonObject} from '../../system/json.ts'
 
 /** An error as HTTP says it: RFC 9457, with rel's code, hint and the id of the request. */
@@ -143,7 +144,7 @@ export function relErrorOf(error: unknown): RelError {
   if (known !== undefined) return new RelError(known[0], known[1], {cause: error})
   if (code.startsWith('FST_') && statusCode < 500)
     return new RelError('request_invalid', 'the request is not well-formed', {cause: error})
-  if (code === 'ENOSPC' || code === 'EDQUOT')
+  if (isFullDisk(error))
     return new RelError('disk_full', 'no space left on the device', {cause: error})
   return new RelError('panel_failed', 'the panel failed on this request', {cause: error})
 }
