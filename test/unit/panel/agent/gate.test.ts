@@ -62,6 +62,35 @@ test('a signature is verified again after ten minutes: keys end too', async () =
   }
 })
 
+test('what another instance does to a licence is seen within a second', async () => {
+  const agents = await agentPanel()
+  const {now} = performance
+  let aheadMs = 0
+  performance.now = () => now.call(performance) + aheadMs
+  try {
+    const header = await agents.register(await signedLicense())
+    // another process over the same store: nobody tells it of a change
+    const gate = new LicenseGate({
+      ...agents.panel,
+      changes: {of: () => 0, mark: () => undefined},
+    })
+    await gate.admit(header)
+    for (const [state, code] of [
+      ['frozen', 'license_frozen'],
+      ['active', undefined],
+      ['revoked', 'license_revoked'],
+    ] as const) {
+      await agents.panel.store.setLicense(testLicense.id, {state}, {id: 'test'})
+      aheadMs += 1000
+      if (code === undefined) await gate.admit(header)
+      else await rejectsCode(async () => gate.admit(header), code)
+    }
+  } finally {
+    performance.now = now
+    await agents.close()
+  }
+})
+
 test('nobody is let in while the store does not answer, and all are afterwards', async () => {
   const agents = await agentPanel()
   try {
