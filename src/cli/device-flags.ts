@@ -25,7 +25,7 @@ export const updateFlags = {
   ...changeFlags,
   retry: Flags.boolean({
     default: false,
-    summary: 'Take a version that was rolled back here before.',
+    summary: 'Take a version that was taken back, or fetched in vain, here before.',
   }),
   unattended: Flags.boolean({
     default: false,

@@ -47,6 +47,13 @@ test('the changelog has an Unreleased section', () => {
   assert.match(texts.get('CHANGELOG.md') ?? '', /^## \[Unreleased\]$/m)
 })
 
+test('SECURITY.md and install.sh say whether there is a release key', () => {
+  const hasKey = existsSync(join(root, 'rel.keys/release.pub'))
+  const script = readFileSync(join(root, 'install.sh'), 'utf8')
+  assert.is(/there is no release key/.test(texts.get('SECURITY.md') ?? ''), !hasKey)
+  assert.is(/^test_key=/m.test(script), !hasKey)
+})
+
 test('the threat model names codes that exist', () => {
   const text = texts.get('docs/threat-model.md') ?? ''
   const named = [...text.matchAll(/`([a-z]+(?:_[a-z]+)+)`/g)].map(([, code = '']) => code)

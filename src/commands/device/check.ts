@@ -5,7 +5,7 @@ import {deviceArgs} from '../../cli/device-flags.ts'
 export default class DeviceCheck extends BaseCommand<typeof DeviceCheck> {
   static override summary = 'Ask the source of a node whether there is something newer.'
   static override description =
-    'Prints what runs, what is offered, every closed gate in its order, and since when the source is stale. Nothing is fetched or changed; what was verified is remembered.'
+    'Prints what runs, what is offered, every closed gate in its order, since when the source is stale, and a higher version that it offered before. Nothing is fetched or changed; what was verified is remembered.'
   static override args = deviceArgs
   static override flags = {
     'exit-code': Flags.boolean({

@@ -9,7 +9,10 @@ export default class DeviceInit extends BaseCommand<typeof DeviceInit> {
   static override args = deviceArgs
   static override flags = {
     ...changeFlags,
-    bundle: Flags.string({helpValue: 'BUNDLE', summary: 'First version: directory or archive.'}),
+    bundle: Flags.string({
+      helpValue: 'BUNDLE',
+      summary: 'First version: directory or archive; for one program, the folder of a release.',
+    }),
     config: Flags.string({helpValue: 'FILE', summary: 'Configuration, kept as DIR/device.json.'}),
     trust: Flags.string({helpValue: 'FILE', summary: 'Trust anchor, kept with the node.'}),
     adopt: Flags.boolean({

@@ -8,7 +8,10 @@ export default class DeviceStage extends BaseCommand<typeof DeviceStage> {
     'From a directory or an archive on this machine, or without BUNDLE the newest that the source of device.json has. The manifest must be signed for this node, the gates must be open, and every file must be as signed; what runs is not touched.'
   static override args = {
     ...deviceArgs,
-    bundle: Args.string({description: 'Directory or archive.', name: 'BUNDLE'}),
+    bundle: Args.string({
+      description: 'Directory, archive or delta; for one program, the folder of a release.',
+      name: 'BUNDLE',
+    }),
   }
   static override flags = {
     ...updateFlags,

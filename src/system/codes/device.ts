@@ -133,7 +133,7 @@ export const deviceCodes = {
     title: 'the licence of the node cannot be used',
     cause:
       'It is missing, damaged, not signed by a licence key of the trust anchor, of another product, or does not open this channel; cause_code says which.',
-    fix: 'Put the licence file of this node in place, then run it again. What runs is untouched.',
+    fix: 'Put a good licence file at DIR/license (rel license issue makes one, rel license inspect reads it), then run it again. What runs is untouched.',
   },
   upgrade_license_frozen: {
     exit: 'unauthorised',
