@@ -101,7 +101,7 @@ async function place(
     const slot = slotOf(signed, now)
     tell(device, 'upgrade_downloaded', {version, digest: slot.digest})
     await verifyKept(root, config, unfinished, {version, now})
-    giveName(device, unfinished, version)
+    await giveName(device, unfinished, slot)
     return slot
   } catch (error) {
     if (partial !== undefined) dropTree(device, partial)

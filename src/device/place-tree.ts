@@ -3,12 +3,12 @@ import type {VerifiedManifest, VerifyPolicy} from '../bundle/verify-policy.ts'
 import {RelError} from '../system/error.ts'
 import {statIfThere} from '../system/files.ts'
 import {trustedNow} from './clock-mark.ts'
-import {type Device, tell} from './device.ts'
+import {type Device, recordsOf, tell} from './device.ts'
 import {removeTree} from './durable-fs.ts'
 import {paths, unfinishedPath, versionPath, whileWriting, writing} from './layout.ts'
 import type {Slot} from './record.ts'
 import type {Check, Place} from './stage.ts'
-import {policyOf, slotOf, upgradeError} from './verify-installed.ts'
+import {policyOf, slotOf, upgradeError, verifyInstalled} from './verify-installed.ts'
 import {checkSpace, copyTree, freeSpace, PortWriter} from './write-tree.ts'
 
 /** The tree of a directory or an archive on this machine. */
@@ -57,7 +57,7 @@ export async function placeWith(
     const written = unfinishedPath(slot.version, 'partial')
     const {verifyDirectory} = await import('../bundle/verify.ts')
     await verifyDirectory(join(root, written), policy)
-    giveName(device, written, slot.version)
+    await giveName(device, written, slot)
     return slot
   } catch (error) {
     if (partial !== undefined) dropTree(device, partial)
@@ -85,10 +85,13 @@ async function verifyInto(
 }
 
 /**
- * Gives a complete version its name. One that nothing refers to makes room; it is never what runs,
- * nor what a rollback needs. Refuses with upgrade_layout_invalid.
+ * Gives a complete version its name. One that nothing refers to makes room; what a record names stays
+ * while it is as signed, for between two renames it would be nowhere. Refuses with
+ * upgrade_layout_invalid.
  */
-export function giveName(device: Device, partial: string, version: string): void {
+export async function giveName(device: Device, partial: string, slot: Slot): Promise<void> {
+  if (await isInPlace(device, slot)) return dropTree(device, partial)
+  const {version} = slot
   const {root, world} = device
   const place = versionPath(version)
   const stat = statIfThere(join(root, place))
@@ -102,6 +105,24 @@ export function giveName(device: Device, partial: string, version: string): void
     world.fs.run({op: 'sync_dir', path: paths.versions})
     dropTree(device, trash)
   })
+}
+
+/** That a record names these very bytes, and that they are there. */
+async function isInPlace(device: Device, {version, digest}: Slot): Promise<boolean> {
+  const {root, config} = device
+  if (paths.states.every((path) => statIfThere(join(root, path)) === undefined)) return false
+  const {running, previous, candidate, target} = recordsOf(device).record
+  const named = [running, previous, candidate, target].find(
+    (it) => it?.version === version && it.digest === digest,
+  )
+  if (named === undefined) return false
+  try {
+    await verifyInstalled(root, config, named)
+    return true
+  } catch (error) {
+    if (error instanceof RelError) return false
+    throw error
+  }
 }
 
 /** Removes a tree of ours, if it is there. */
