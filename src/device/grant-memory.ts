@@ -73,8 +73,28 @@ export function useGrant(
   const after = withUsed(before, usedGrant(file, records.record.seq, slot), trustedNow(device))
   if (after !== before) writeGrantMemory(world.fs, after)
   return () => {
-    const used = after.used.map(({seq: _, ...it}) => it)
-    writeGrantMemory(world.fs, {...after, used})
+    writeGrantMemory(world.fs, {...after, used: after.used.map(closed)})
+  }
+}
+
+function closed({seq: _, ...used}: UsedGrant): UsedGrant {
+  return used
+}
+
+/**
+ * Ends what a run that was killed has left open: a grant that was taken for an earlier record has had
+ * its effect, or is given up. Not what a record waits for: on a full disk the next run does it.
+ */
+export function closeGrants({root, world}: Device, {record: {seq: now}}: Records): void {
+  const isOpen = ({seq}: UsedGrant) => seq !== undefined && seq < now
+  try {
+    const memory = readGrantMemory(root)
+    if (!memory.used.some(isOpen)) return
+    const used = memory.used.map((it) => (isOpen(it) ? closed(it) : it))
+    writeGrantMemory(world.fs, {...memory, used})
+  } catch (error) {
+    const isLeft = ['upgrade_disk_full', 'upgrade_state_corrupt']
+    if (!(error instanceof RelError) || !isLeft.includes(error.code)) throw error
   }
 }
 

@@ -4,6 +4,7 @@ import {parseManifest} from '../bundle/parse-manifest.ts'
 import {readManifest} from '../bundle/verify.ts'
 import type {ErrorCode} from '../system/codes.ts'
 import {RelError} from '../system/error.ts'
+import {statIfThere} from '../system/files.ts'
 import {advance, type Device, recordsOf, tell} from './device.ts'
 import {removeTree} from './durable-fs.ts'
 import {endTrial, forgetTrial, isAskedBack, isTakenBack, watchTrial} from './guard.ts'
@@ -37,6 +38,10 @@ export type Rested = Records & {readonly problem?: string}
 export async function resume(device: Device): Promise<Rested> {
   settle(device.world)
   const records = recordsOf(device)
+  if (statIfThere(join(device.root, paths.grants)) !== undefined) {
+    const {closeGrants} = await import('./grant-memory.ts')
+    closeGrants(device, records)
+  }
   const {record} = records
   if (record.state === 'trial') return continueTrial(device, records)
   if (record.state === 'rolling_back') return finishRollback(device, records)
