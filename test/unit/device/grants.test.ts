@@ -1,8 +1,9 @@
-import {cpSync, readFileSync, rmSync, writeFileSync} from 'node:fs'
+import {cpSync, readFileSync, rmSync, symlinkSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import {apply, checkRollback, rollback} from '../../../src/device/apply.ts'
+import {raiseMark} from '../../../src/device/clock-mark.ts'
 import type {Device} from '../../../src/device/device.ts'
 import {realFs} from '../../../src/device/durable-fs.ts'
 import {
@@ -14,14 +15,15 @@ import {
   type RollbackGrant,
   withUsed,
 } from '../../../src/device/grant.ts'
-import {readGrantMemory} from '../../../src/device/grant-memory.ts'
+import {grantedVersion, readGrantMemory} from '../../../src/device/grant-memory.ts'
 import {loadRecords, paths} from '../../../src/device/layout.ts'
 import {resume} from '../../../src/device/resume.ts'
+import {writeSealed} from '../../../src/device/sealed-file.ts'
 import {checkSource, stage} from '../../../src/device/stage.ts'
 import {statusOf} from '../../../src/device/status.ts'
 import {sha256Hex} from '../../../src/system/hash.ts'
 import {parseAnchor} from '../../../src/trust/anchor-parse.ts'
-import {testNow} from '../../support/anchors.ts'
+import {testAnchor, testNow} from '../../support/anchors.ts'
 import {grantSources, namedNode, signedGrant, testGrant} from '../../support/device/grants.ts'
 import {deviceAt, plain} from '../../support/device/node.ts'
 import {lazyFs} from '../../support/device/program-node.ts'
@@ -242,6 +244,73 @@ test('the memory is durable before the record that it is for', async () => {
   const act = ops.findIndex((op) => op.startsWith('rename .rel/state.json'))
   assert.ok(known !== -1 && known < act)
   assert.ok(ops.slice(known, act).includes('sync_dir .rel'))
+})
+
+test('state files that somebody puts back make no grant good again', async () => {
+  const device = await nodeAt('1.1.0')
+  const grant = await signedGrant()
+  const files = paths.states.map((name) => join(device.root, name))
+  const kept = files.map((path) => readFileSync(path))
+  await rollback(device, grant)
+  kept.forEach((bytes, at) => void writeFileSync(files[at] as string, bytes))
+  rmSync(join(device.root, 'current'))
+  symlinkSync('versions/1.1.0', join(device.root, 'current'))
+  const before = treeState(device.root)
+  const used = await rejectsCode(() => rollback(device, grant), 'upgrade_grant_invalid')
+  assert.is(causeOf(used), 'grant_used')
+  assert.equal(treeState(device.root), before)
+})
+
+test('what a grant has staged is let in from the version that it names alone', async () => {
+  const device = await nodeAt('1.1.0', '1.2.0')
+  const grant = await signedGrant({from: '1.2.0', to: '1.0.0'})
+  const {record, floor} = await stage(device, sources.of('1.0.0'), {...plain, grant})
+  const {candidate, previous} = record
+  if (candidate === undefined || previous === undefined) throw new Error('no candidate')
+  assert.is(grantedVersion(device, {record, floor}, candidate), '1.0.0')
+  const other = {record: {...record, running: previous}, floor}
+  assert.is(grantedVersion(device, other, candidate), undefined)
+  const late = {...device, world: {...device.world, now: () => testGrant.notAfter + 1}}
+  assert.is(grantedVersion(late, {record, floor}, candidate), undefined)
+})
+
+test('a clock that was set back by more than a day takes no grant', async () => {
+  const device = await nodeAt('1.1.0')
+  raiseMark(device, testNow)
+  const before = treeState(device.root)
+  const back = {...device, world: {...device.world, now: () => testNow - 86_401}}
+  const grant = await signedGrant()
+  await rejectsCode(() => rollback(back, grant), 'upgrade_clock_untrusted')
+  assert.equal(treeState(device.root), before)
+})
+
+test('a key that may sign for one channel signs no grant of another', async () => {
+  const anchorOf = (channel: string) =>
+    testAnchor(
+      {role: 'root', keys: ['root']},
+      {role: 'rollback', keys: ['rollback'], channels: [channel]},
+    )
+  const grant = await signedGrant()
+  const facts = {product: 'app', node: 'berlin-7', from: '1.1.0', to: '1.0.0', now: testNow}
+  for (const [own, other] of [
+    ['stable', 'beta'],
+    ['beta', 'stable'],
+  ] as const) {
+    checkGrant(grant, anchorOf(own), {...facts, channel: own})
+    throwsCode(
+      () => checkGrant(grant, anchorOf(own), {...facts, channel: other}),
+      'upgrade_grant_invalid',
+    )
+  }
+})
+
+test('a memory with more in it than is known is none', async () => {
+  const device = await nodeAt()
+  const memory = {schema: 1, forgotten_until: 0, used: []}
+  writeSealed(device.world.fs, paths.grants, memory)
+  assert.equal(readGrantMemory(device.root), {used: [], forgottenUntil: 0})
+  writeSealed(device.world.fs, paths.grants, {...memory, since: 0})
+  throwsCode(() => readGrantMemory(device.root), 'upgrade_state_corrupt')
 })
 
 test('a damaged memory is no empty one', async () => {
