@@ -145,6 +145,9 @@ test('health is asked over HTTP, and an endpoint that hangs or babbles is not he
     assert.is(await ask('/health'), undefined)
     assert.type(await ask('/endless'), 'string')
     assert.type(await ask('/hangs'), 'string')
+    const late = {secs: 1, isTakenBack: () => true}
+    const url = `${base}/health`
+    assert.type(await awaitHealth({kind: 'url', url}, '2.0.0', late), 'string', 'taken back')
   } finally {
     server.closeAllConnections()
     server.close()
