@@ -6,29 +6,25 @@ import type {JsonValue} from '../system/json.ts'
 import {parseStrictJson} from '../trust/strict-json.ts'
 import type {LogHead} from './freshness.ts'
 
-/** A log of more leaves is not fetched as a whole by every node after every release. */
-export const MAX_PROVEN_LEAVES = 1000
+/** Two hashes for each doubling, and one: sizes have 53 bits. */
+const MAX_HASHES = 107
 
-/** A leaf is a line of JSON or a digest. */
-export const MAX_LOG_BYTES = 1024 * 1024
+/** Each hash has 64 digits. */
+export const MAX_PROOF_BYTES = 16 * 1024
 
 const read = fieldReader('upgrade_source_invalid')
 
 /**
- * That a log has grown out of what it was: its first leaves have the root that was seen, and all of
- * them the one that is signed now. `body` is the answer of /v1/products/P/log from its first leaf on.
+ * That a log has grown out of what it was: RFC 9162 section 2.1.4.2, of logs that have leaves and are
+ * not of one size. `body` is the answer of /v1/products/P/log/consistency.
  * Refuses with upgrade_source_rewound, upgrade_source_invalid.
  */
 export function checkGrown(body: Uint8Array, before: LogHead, now: LogHead): void {
-  const top = read.object(parsed(body), 'the log')
-  const leaves = read.list(top.leaves, 'leaves', MAX_PROVEN_LEAVES).map(leafHash)
-  const isWhole = leaves.length >= now.size
-  if (
-    isWhole &&
-    rootOf(leaves, before.size) === before.root &&
-    rootOf(leaves, now.size) === now.root
-  )
-    return
+  const top = read.object(parsed(body), 'the proof')
+  const hashes = read
+    .list(top.hashes, 'hashes', MAX_HASHES)
+    .map((each) => Buffer.from(read.text(each, 'a hash', digestPattern), 'hex'))
+  if (isGrown(hashes, before, now)) return
   throw new RelError('upgrade_source_rewound', 'the log has not grown out of the one before', {
     details: {size: now.size, seen: before.size},
   })
@@ -36,34 +32,38 @@ export function checkGrown(body: Uint8Array, before: LogHead, now: LogHead): voi
 
 function parsed(body: Uint8Array): JsonValue {
   try {
-    return parseStrictJson(body, {bytes: MAX_LOG_BYTES, depth: 6})
+    return parseStrictJson(body, {bytes: MAX_PROOF_BYTES, depth: 4})
   } catch (error) {
     if (!(error instanceof RelError)) throw error
-    throw new RelError('upgrade_source_invalid', `the log: ${error.message}`, {cause: error})
+    throw new RelError('upgrade_source_invalid', `the proof: ${error.message}`, {cause: error})
   }
 }
 
-/** Of other channels the hash alone is shown. */
-function leafHash(json: JsonValue, at: number): Buffer {
-  const {index, text, hash} = read.object(json, 'a leaf')
-  if (index !== at) read.refuse('the leaves are not in their order')
-  if (typeof text === 'string') return digest(Buffer.from([0]), Buffer.from(text))
-  return Buffer.from(read.text(hash, 'hash', digestPattern), 'hex')
+function isGrown(hashes: readonly Buffer[], before: LogHead, now: LogHead): boolean {
+  const isFull = Number.isInteger(Math.log2(before.size))
+  const path = isFull ? [Buffer.from(before.root, 'hex'), ...hashes] : hashes
+  const [first, ...rest] = path
+  if (first === undefined) return false
+  // sizes do not fit in 32 bits: halved, not shifted
+  let [at, last] = [before.size - 1, now.size - 1]
+  const up = () => {
+    at = Math.floor(at / 2)
+    last = Math.floor(last / 2)
+  }
+  while (at % 2 === 1) up()
+  let [was, is] = [first, first]
+  for (const hash of rest) {
+    if (last === 0) return false
+    if (at % 2 === 1 || at === last) {
+      was = parent(hash, was)
+      is = parent(hash, is)
+      while (at % 2 === 0 && at !== 0) up()
+    } else is = parent(is, hash)
+    up()
+  }
+  return last === 0 && was.toString('hex') === before.root && is.toString('hex') === now.root
 }
 
-/** RFC 6962 section 2.1, in hex. */
-function rootOf(leaves: readonly Buffer[], size: number): string {
-  return (size === 0 ? digest() : treeHash(leaves.slice(0, size))).toString('hex')
-}
-
-function treeHash(leaves: readonly Buffer[]): Buffer {
-  const [only = digest(), second] = leaves
-  if (second === undefined) return only
-  let half = 1
-  while (half * 2 < leaves.length) half *= 2
-  return digest(Buffer.from([1]), treeHash(leaves.slice(0, half)), treeHash(leaves.slice(half)))
-}
-
-function digest(...parts: readonly Buffer[]): Buffer {
-  return Buffer.from(sha256Hex(Buffer.concat(parts)), 'hex')
+function parent(left: Buffer, right: Buffer): Buffer {
+  return Buffer.from(sha256Hex(Buffer.concat([Buffer.from([1]), left, right])), 'hex')
 }

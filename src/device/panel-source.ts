@@ -27,7 +27,7 @@ import {
 } from './freshness.ts'
 import {adoptLicense, licenseOf} from './license-gate.ts'
 import {checkNotExpired} from './license-rules.ts'
-import {checkGrown, MAX_LOG_BYTES, MAX_PROVEN_LEAVES} from './log-proof.ts'
+import {checkGrown, MAX_PROOF_BYTES} from './log-proof.ts'
 import {machineOf, pickArtifact} from './pick-artifact.ts'
 import {isSafeVersion} from './record.ts'
 import {keepSeen, loadSeen, type Seen} from './seen.ts'
@@ -129,12 +129,14 @@ async function findD0(panel: Panel, question: Question): Promise<Answer> {
  */
 async function checkLog(panel: Panel, before: LogHead | undefined, now: LogHead): Promise<void> {
   checkNotRewound(before, now)
-  if (before === undefined || now.size === before.size || now.size > MAX_PROVEN_LEAVES) return
+  if (before === undefined || before.size === 0 || now.size === before.size) return
   const {url} = panel.config
-  const address = `${url}/v1/products/${panel.device.config.product}/log?from=0&limit=${MAX_PROVEN_LEAVES}`
-  const answer = await askPanel(panel, address, {}, MAX_LOG_BYTES)
+  const {product} = panel.device.config
+  const query = new URLSearchParams({first: String(before.size), second: String(now.size)})
+  const address = `${url}/v1/products/${product}/log/consistency?${query}`
+  const answer = await askPanel(panel, address, {}, MAX_PROOF_BYTES)
   if (answer.status === 404)
-    throw new RelError('upgrade_source_rewound', 'the panel does not show the log that it signs')
+    throw new RelError('upgrade_source_rewound', 'the panel does not show how its log has grown')
   if (answer.status !== 200) throw statusError(answer, 'the log')
   checkGrown(answer.body, before, now)
 }

@@ -121,6 +121,7 @@ test('every route, every track and channel: served where the table says, one 404
         '/update/manifest.json',
         '/v1/products/agent/releases',
         '/v1/products/agent/log',
+        '/v1/products/agent/log/consistency?first=1&second=1',
       ]) {
         const {text} = await get(path)
         for (const [channel, version] of Object.entries(versions))

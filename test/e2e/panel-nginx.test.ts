@@ -96,6 +96,7 @@ if (needs('nginx')) {
         '/v1/products/agent/releases',
         '/v1/products/agent/checkpoint',
         '/v1/products/agent/log',
+        '/v1/products/agent/log/consistency?first=1&second=1',
         '/update/license',
       ]) {
         const ask = async (headers: Record<string, string>) => {

@@ -336,12 +336,18 @@ function withLog(size: number, changed = 0): Script {
   const texts = Array.from({length: size}, (_, at) => `${at < changed ? 'another ' : ''}leaf ${at}`)
   const tree = new MerkleTree()
   for (const leaf of texts) tree.append(leaf)
-  const leaves = texts.map((leaf, index) =>
-    index % 2 === 0 ? {index, text: leaf} : {index, hash: sha256Hex(`\0${leaf}`)},
-  )
   return {
     ...fresh({log: {size, root: tree.root()}}),
-    log: (_request, response) => sendJson(response, {size, root: tree.root(), leaves}),
+    log: (request, response) => {
+      const {pathname, searchParams} = new URL(request.url ?? '', 'http://localhost')
+      const [first, second] = [
+        Number(searchParams.get('first')),
+        Number(searchParams.get('second')),
+      ]
+      if (!pathname.endsWith('/log/consistency') || first > second || second > size)
+        return sendStatus(response, 404)
+      sendJson(response, {first, second, hashes: tree.consistency(first, second)})
+    },
   }
 }
 
@@ -355,11 +361,11 @@ test('the log of a panel only grows', async () => {
       await rejectsCode(() => find(node), 'upgrade_source_rewound')
       assert.is(snapshot(node), before)
     }
-    for (const size of [6, 13, 64]) {
+    for (const size of [6, 13, 64, 1500]) {
       Object.assign(script, withLog(size))
       assert.is((await find(node)).offer?.version, '1.1.0')
     }
-    Object.assign(script, withLog(63))
+    Object.assign(script, withLog(1499))
     await rejectsCode(() => find(node), 'upgrade_source_rewound')
   })
 })

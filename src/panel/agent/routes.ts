@@ -51,6 +51,8 @@ const logQuery = Type.Object({
   from: Type.Optional(Type.Integer({minimum: 0})),
   limit: Type.Optional(Type.Integer({minimum: 1, maximum: 1000})),
 })
+const size = Type.Integer({minimum: 1, maximum: Number.MAX_SAFE_INTEGER})
+const proofQuery = Type.Object({first: size, second: size})
 const productParams = Type.Object({product: name})
 const report = Type.Object(
   {
@@ -324,6 +326,25 @@ export function agentRoutes(app: PanelApp, panel: Panel): void {
         )
       const body = JSON.stringify({size: log.size, root: log.root, leaves: shown})
       return sendPrepared(request, reply, prepare(`${body}\n`))
+    },
+  })
+
+  app.route({
+    method: ['GET', 'HEAD'],
+    url: '/v1/products/:product/log/consistency',
+    config,
+    schema: {
+      summary: 'That the release log has grown out of what it was (RFC 6962, 2.1.2).',
+      params: productParams,
+      querystring: proofQuery,
+    },
+    handler: async (request, reply) => {
+      const holder = await gate.admit(request.headers.authorization)
+      await viewFor(holder, request.params.product)
+      const {first, second} = request.query
+      const hashes = await panel.store.logProof(holder.product, first, second)
+      if (hashes === undefined) throw absent()
+      return sendPrepared(request, reply, prepare(`${JSON.stringify({first, second, hashes})}\n`))
     },
   })
 

@@ -1,34 +1,62 @@
 import {hash} from 'node:crypto'
 
-/** A subtree that is full: 2^level leaves. */
-type Peak = {readonly level: number; readonly hash: Buffer}
-
 /** The Merkle tree hash of RFC 6962 section 2.1 over texts that are only ever appended. */
 export class MerkleTree {
-  /** From the widest to the narrowest, as the binary digits of the size. */
-  readonly #peaks: Peak[] = []
-  #size = 0
+  /** Hashes of full subtrees: of 2^level leaves each, from the first leaf on. */
+  readonly #levels: Buffer[][] = []
 
   get size(): number {
-    return this.#size
+    return this.#levels[0]?.length ?? 0
   }
 
   append(text: string): void {
-    let peak: Peak = {level: 0, hash: digest(Buffer.from([0]), Buffer.from(text, 'utf8'))}
-    for (let last = this.#peaks.at(-1); last?.level === peak.level; last = this.#peaks.at(-1)) {
-      this.#peaks.pop()
-      peak = {level: peak.level + 1, hash: parent(last.hash, peak.hash)}
+    let node = digest(Buffer.from([0]), Buffer.from(text, 'utf8'))
+    for (let level = 0; ; level++) {
+      const row = this.#levels[level] ?? []
+      this.#levels[level] = row
+      const left = row.length % 2 === 1 ? row.at(-1) : undefined
+      row.push(node)
+      if (left === undefined) return
+      node = parent(left, node)
     }
-    this.#peaks.push(peak)
-    this.#size++
   }
 
   /** 64 hex digits; of no leaves, the hash of nothing. */
   root(): string {
-    const [last, ...wider] = this.#peaks.map((peak) => peak.hash).reverse()
-    if (last === undefined) return digest().toString('hex')
-    return wider.reduce((right, left) => parent(left, right), last).toString('hex')
+    return (this.size === 0 ? digest() : this.#over(0, this.size)).toString('hex')
   }
+
+  /**
+   * That the tree of `size` leaves has grown out of the one of its first `before` leaves, as hex
+   * (section 2.1.2). Both are at least 1, and `before` no more than `size`, which the tree has.
+   */
+  consistency(before: number, size: number): readonly string[] {
+    return this.#subproof(before, 0, size, true).map((node) => node.toString('hex'))
+  }
+
+  #subproof(before: number, from: number, to: number, isKnown: boolean): readonly Buffer[] {
+    if (before === to) return isKnown ? [] : [this.#over(from, to)]
+    const middle = from + halfOf(to - from)
+    return before <= middle
+      ? [...this.#subproof(before, from, middle, isKnown), this.#over(middle, to)]
+      : [...this.#subproof(before, middle, to, false), this.#over(from, middle)]
+  }
+
+  /** The hash over the leaves from one on to before another. */
+  #over(from: number, to: number): Buffer {
+    const level = Math.log2(to - from)
+    const full = Number.isInteger(level) ? this.#levels[level]?.[from / 2 ** level] : undefined
+    if (full !== undefined) return full
+    const middle = from + halfOf(to - from)
+    return parent(this.#over(from, middle), this.#over(middle, to))
+  }
+}
+
+/** The largest power of two below a count of at least two. */
+function halfOf(count: number): number {
+  let half = 1
+  while (half * 2 < count) half *= 2
+  return half
 }
 
 function parent(left: Buffer, right: Buffer): Buffer {

@@ -71,6 +71,7 @@ export async function openRelationalStore(engine: Engine, now: () => number): Pr
 
     log: (product, from, limit) => reading(() => logLeaves(engine, product, from, limit)),
     logHead: (product) => reading(() => heads.head(product)),
+    logProof: (product, first, second) => reading(() => heads.proof(product, first, second)),
 
     addLicense: (license, by) => writing((work) => insertLicense(work, license, by)),
     license: (id) => reading(() => findLicense(engine, id)),

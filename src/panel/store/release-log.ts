@@ -51,6 +51,21 @@ export class LogHeads {
   }
 
   async head(product: string): Promise<{size: number; root: string}> {
+    const tree = await this.#grown(product)
+    return {size: tree.size, root: tree.root()}
+  }
+
+  async proof(
+    product: string,
+    first: number,
+    second: number,
+  ): Promise<readonly string[] | undefined> {
+    const tree = await this.#grown(product)
+    if (first < 1 || first > second || second > tree.size) return undefined
+    return tree.consistency(first, second)
+  }
+
+  async #grown(product: string): Promise<MerkleTree> {
     for (;;) {
       const tree = this.#trees.get(product) ?? new MerkleTree()
       const from = tree.size
@@ -58,7 +73,7 @@ export class LogHeads {
       // two callers may have read the same leaves: each is appended by the first that gets here
       for (const leaf of leaves) if (leaf.index === tree.size) tree.append(leaf.text)
       if (tree.size > 0) this.#trees.set(product, tree)
-      if (leaves.length < PAGE_LEAVES) return {size: tree.size, root: tree.root()}
+      if (leaves.length < PAGE_LEAVES) return tree
     }
   }
 }

@@ -77,6 +77,8 @@ export type PanelStore = {
   // release log (RFC 6962 shaped hashes over leaves, append-only, per product)
   log(product: string, from: number, limit: number): Promise<readonly LogLeaf[]>
   logHead(product: string): Promise<{size: number; root: string}>
+  /** RFC 6962 section 2.1.2, in hex; undefined for sizes that the log never had in this order. */
+  logProof(product: string, first: number, second: number): Promise<readonly string[] | undefined>
 
   // licences
   addLicense(license: StoredLicense, by: Actor): Promise<StoredLicense>

@@ -1,5 +1,7 @@
 import {suite} from 'uvu'
 import * as assert from 'uvu/assert'
+import {checkGrown} from '../../../../src/device/log-proof.ts'
+import {sha256Hex} from '../../../../src/system/hash.ts'
 import {type AgentPanel, agentPanel} from '../../../support/agent-panel.ts'
 import {testNow} from '../../../support/anchors.ts'
 import {signedLicense, testBytes, testRelease, testSlots} from '../../../support/releases.ts'
@@ -188,6 +190,7 @@ test('refusals: missing, malformed, forged, wrong role, unknown, frozen, revoked
     '/v1/products/edge-agent/releases',
     '/v1/products/edge-agent/checkpoint',
     '/v1/products/edge-agent/log',
+    '/v1/products/edge-agent/log/consistency?first=1&second=2',
   ])
     for (const [authorization, status, code] of cases) {
       const answer = await get(agents, path, authorization)
@@ -355,6 +358,25 @@ test('the log tells texts of what the licence may see, and hashes of the rest', 
   assert.ok(text.includes('1.4.2'))
   assert.not(text.includes('beta') || text.includes('dev'))
   assert.match(leaves[4].hash, /^[0-9a-f]{64}$/)
+})
+
+test('the log proves that it has grown, to a node that saw its beginning', async ({
+  agents,
+  stable,
+}) => {
+  const url = '/v1/products/edge-agent/log/consistency'
+  const {leaves} = (await get(agents, '/v1/products/edge-agent/log?limit=2', stable)).json()
+  const [first, second] = leaves.map(({text = '', hash = sha256Hex(`\0${text}`)}) =>
+    Buffer.from(hash, 'hex'),
+  )
+  const root = sha256Hex(Buffer.concat([Buffer.from([1]), first, second]))
+  const head = await agents.panel.store.logHead('edge-agent')
+  const proof = await get(agents, `${url}?first=2&second=${head.size}`, stable)
+  checkGrown(proof.rawPayload, {size: 2, root}, head)
+  for (const query of [`first=2&second=${head.size + 1}`, 'first=3&second=2'])
+    assert.is((await get(agents, `${url}?${query}`, stable)).statusCode, 404, query)
+  for (const query of ['first=0&second=2', 'first=1', 'first=1&second=x', 'first=1&second=1e99'])
+    assert.is((await get(agents, `${url}?${query}`, stable)).statusCode, 400, query)
 })
 
 test('bundles: digest, manifest, and the archive when it is one', async ({agents, stable}) => {
