@@ -407,6 +407,27 @@ test('a download that is stopped in its middle is left to be continued', async (
   )
 })
 
+if (process.env.REL_TEST_LONG === '1')
+  test('a byte a second is given up after a minute, by the limits that ship', async () => {
+    const answer: Answer = (_request, response) => {
+      response.writeHead(200, {'content-length': size})
+      const drip = setInterval(() => response.write('x'), 1000)
+      response.on('close', () => clearInterval(drip))
+    }
+    await served(answer, async (server) => {
+      const begun = performance.now()
+      const {message} = await rejectsCode(
+        () => fetchIt(newRoot(), server, {}, {}),
+        'upgrade_download_failed',
+      )
+      const secs = (performance.now() - begun) / 1000
+      console.log(`a byte a second: given up after ${secs.toFixed(1)} s`)
+      assert.match(message, 'too slowly')
+      assert.ok(secs >= 60 && secs < 90, `${secs} s`)
+      assert.is(server.seen.length, 1)
+    })
+  })
+
 test('what refuses a download is not waited for as long as a download', async () => {
   const problem = Buffer.from(JSON.stringify({code: 'license_frozen', detail: 'x'.repeat(200)}))
   const drop = (response: ServerResponse, at: number): void => {
