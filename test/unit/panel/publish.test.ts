@@ -2,7 +2,7 @@ import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import {licenseHeader, parseLicense} from '../../../src/release/license-file.ts'
 import {testNow} from '../../support/anchors.ts'
-import {draft, flip, makeRelease, startPanel, wanted} from '../../support/panel.ts'
+import {agentSlot, draft, flip, makeRelease, startPanel, wanted} from '../../support/panel.ts'
 
 test('a release is drafted, uploaded, published, and fetched by a licence', async () => {
   const panel = await startPanel()
@@ -39,6 +39,24 @@ test('a release is drafted, uploaded, published, and fetched by a licence', asyn
     assert.is(artifact?.version, '1.4.2')
     const got = await wanted(200, panel.ask('GET', String(artifact?.url), {token}))
     assert.equal(got.bytes, [...release.bytes.values()][0])
+  } finally {
+    await panel.stop()
+  }
+})
+
+test('publishing once more changes nothing, also when the release could no longer be published', async () => {
+  const panel = await startPanel()
+  try {
+    const first = await makeRelease({version: '1.0.0'})
+    const late = await makeRelease({version: '1.0.1'})
+    await draft(panel, first)
+    await draft(panel, late)
+    await wanted(200, flip(panel, first))
+    const required = [agentSlot, {...agentSlot, arch: 'riscv64'}]
+    await wanted(200, panel.ask('PUT', '/v1/products/agent/matrix', {body: {required}}))
+    assert.is((await flip(panel, late)).json.code, 'release_incomplete')
+    const again = await wanted(200, flip(panel, first))
+    assert.equal([again.headers.get('rel-changed'), again.json.sequence], ['false', 1])
   } finally {
     await panel.stop()
   }
