@@ -1,8 +1,16 @@
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import {licenseHeader, parseLicense} from '../../../src/release/license-file.ts'
-import {testNow} from '../../support/anchors.ts'
-import {agentSlot, draft, flip, makeRelease, startPanel, wanted} from '../../support/panel.ts'
+import {signedAnchor, testAnchor, testNow} from '../../support/anchors.ts'
+import {
+  agentSlot,
+  draft,
+  flip,
+  makeRelease,
+  panelSigners,
+  startPanel,
+  wanted,
+} from '../../support/panel.ts'
 
 test('a release is drafted, uploaded, published, and fetched by a licence', async () => {
   const panel = await startPanel()
@@ -57,6 +65,40 @@ test('publishing once more changes nothing, also when the release could no longe
     assert.is((await flip(panel, late)).json.code, 'release_incomplete')
     const again = await wanted(200, flip(panel, first))
     assert.equal([again.headers.get('rel-changed'), again.json.sequence], ['false', 1])
+  } finally {
+    await panel.stop()
+  }
+})
+
+test('a manifest of another product is no draft of this one', async () => {
+  const panel = await startPanel({products: {agent: [agentSlot], other: [agentSlot]}})
+  try {
+    const {text} = await makeRelease({product: 'other', version: '1.0.0'})
+    const refused = await panel.ask('POST', '/v1/products/agent/releases', {body: text})
+    assert.equal([refused.status, refused.json.code], [400, 'request_invalid'])
+    assert.equal(await panel.panel.store.release('agent', '1.0.0'), undefined)
+    assert.is((await panel.ask('POST', '/v1/products/other/releases', {body: text})).status, 201)
+  } finally {
+    await panel.stop()
+  }
+})
+
+test('a draft whose manifest key was taken away since is not published', async () => {
+  const panel = await startPanel()
+  try {
+    const release = await makeRelease({version: '1.0.0'})
+    await draft(panel, release)
+    const {root, artifact, license} = panelSigners
+    const next = testAnchor(
+      {role: 'root', keys: [root]},
+      {role: 'manifest', keys: ['next manifest']},
+      {role: 'artifact', keys: [artifact]},
+      {role: 'license', keys: [license]},
+    )
+    const body = await signedAnchor({...next, version: 2, expires: 4_102_444_800}, root)
+    await wanted(200, panel.ask('PUT', '/v1/products/agent/keys', {body}))
+    assert.is((await flip(panel, release)).json.code, 'key_unknown')
+    assert.is((await panel.panel.store.release('agent', '1.0.0'))?.state, 'draft')
   } finally {
     await panel.stop()
   }
