@@ -8,6 +8,7 @@ import {
   flip,
   makeRelease,
   panelSigners,
+  publish,
   startPanel,
   wanted,
 } from '../../support/panel.ts'
@@ -100,6 +101,35 @@ test('a draft whose manifest key was taken away since is not published', async (
     assert.is((await flip(panel, release)).json.code, 'key_unknown')
     assert.is((await panel.panel.store.release('agent', '1.0.0'))?.state, 'draft')
   } finally {
+    await panel.stop()
+  }
+})
+
+test('what is published here is offered here at once', async () => {
+  const panel = await startPanel()
+  const {now} = performance
+  try {
+    const [first, second] = [
+      await makeRelease({version: '1.0.0'}),
+      await makeRelease({version: '1.1.0'}),
+    ]
+    await publish(panel, first)
+    await draft(panel, second)
+    const body = {product: 'agent', customer: 'ACME', track: 'stable', expires: testNow + 86_400}
+    const {json} = await wanted(201, panel.ask('POST', '/v1/licenses', {body}))
+    const token = licenseHeader(parseLicense(String(json.file)))
+    const offered = async () => {
+      const answer = await wanted(200, panel.ask('GET', '/update/manifest.json', {token}))
+      return (answer.json.release as {version: string}).version
+    }
+    // no time passes in which the catalogue would be read anew by itself
+    const frozen = performance.now()
+    performance.now = () => frozen
+    assert.is(await offered(), '1.0.0')
+    await wanted(200, flip(panel, second))
+    assert.is(await offered(), '1.1.0')
+  } finally {
+    performance.now = now
     await panel.stop()
   }
 })
