@@ -120,6 +120,7 @@ const sick: readonly [string, object][] = [
   ['full', {metrics: {cpu_percent: 1, disk_percent: 95}}],
   ['a backlog', {cloud: {queue_depth: 10_000}}],
   ['text for a number', {cloud: {queue_depth: '0'}}],
+  ['less than nothing', {metrics: {cpu_percent: -1, disk_percent: 10}}],
   ['the old version', {version: '1.0.0'}],
 ]
 

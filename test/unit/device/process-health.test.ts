@@ -60,6 +60,7 @@ test('a process is of a version by its program or its working directory', () => 
     elsewhere,
     {exe: '/opt/app/versions/1.0.0/bin/app', cwd: '/opt/app/versions/1.0.0'},
     {...elsewhere, cwd: `${folder}-rc.1`},
+    {...elsewhere, exe: `${folder}-rc.1/bin/app`},
     {...elsewhere, cwd: `${folder} (deleted)`},
   ]
   for (const other of others) assert.not(isOfVersion(other, folder), JSON.stringify(other))
@@ -133,6 +134,10 @@ test('with a program at its place, the bytes that run decide', async () => {
 test('neither a program of somebody else, nor silence, is healthy', async () => {
   await withProcess('sleep', async ({root, folder}) => {
     const question = {...unit, root, profile: tree}
+    assert.type(await askProcess(question, '1.1.0', undefined), 'string')
+    const answer = readFileSync(join(folder, 'answer'), 'utf8')
+    // above every pid that Linux gives: one that has just ended
+    writeFileSync(join(folder, 'answer'), answer.replace(/MainPID=.*/, 'MainPID=4194305'))
     assert.type(await askProcess(question, '1.1.0', undefined), 'string')
     writeFileSync(join(folder, 'systemctl'), '#!/bin/sh\nexit 1\n')
     assert.type(await askProcess(question, '1.1.0', undefined), 'string')
