@@ -48,7 +48,7 @@ const rights: readonly [string, string, readonly VerbName[]][] = [
 
 /** Routes of products that a licence opens too, or that are no business of tokens. */
 const others =
-  /^\/(?:livez|readyz|metrics|openapi\.json|update|download|check|bundles|v1\/report|v1\/oidc\/exchange|v1\/products\/\{product\}\/(?:checkpoint|log)$)/
+  /^\/(?:livez|readyz|metrics|openapi\.json|update|download|check|bundles|v1\/report|v1\/oidc\/exchange|v1\/products\/\{product\}\/(?:checkpoint|log|log\/consistency)$)/
 
 function filled(path: string, product = 'agent'): string {
   return path
