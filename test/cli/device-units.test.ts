@@ -64,7 +64,7 @@ test('the guard and the units are written, again without harm, and systemd takes
 test('a unit of somebody else is not replaced', async () => {
   const root = await nodeRoot()
   const out = temporaryFolder()
-  writeFileSync(join(out, 'rel-device-app.timer'), '[Timer]\n')
+  writeFileSync(join(out, 'rel-device-app.timer'), '# Written by hand\n[Timer]\n')
   const {error} = await installUnit(root, '--service', 'app', '--out', out)
   assert.is(error.code, 'file_exists')
   assert.equal(readdirSync(out), ['rel-device-app.timer'])

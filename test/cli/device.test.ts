@@ -208,6 +208,12 @@ for (const [name, source, parsed] of sourcesRead)
     assert.equal(parseConfig(Buffer.from(text)).source, parsed)
   })
 
+test('what a configuration does not say is the careful thing', () => {
+  const text = JSON.stringify({spec: 1, product: 'app', health: {command: ['true']}})
+  const {enabled, policy, allowedChannels} = parseConfig(Buffer.from(text))
+  assert.equal([enabled, policy, allowedChannels], [false, 'manual', ['stable']])
+})
+
 test('the health of a service is read', () => {
   const text = JSON.stringify({...configJson, health: {process: 'app'}})
   assert.equal(parseConfig(Buffer.from(text)).health, {kind: 'process', unit: 'app.service'})
