@@ -7,7 +7,13 @@ import {buildExecutables} from '../../scripts/build-sea.ts'
 import {type Arm64, debianArm64} from '../support/arm64.ts'
 import {randomFrom} from '../support/delta.ts'
 import {startAppPanel} from '../support/device/panel-node.ts'
-import {type GuestFiles, makeGuestFiles, powerOn} from '../support/device/power-guest.ts'
+import {
+  type DiskKind,
+  type GuestFiles,
+  makeGuestFiles,
+  powerOn,
+  whyNoXfs,
+} from '../support/device/power-guest.ts'
 import {
   mustHold,
   type NodeSeen,
@@ -23,14 +29,15 @@ import {temporaryFolder} from '../support/tmp.ts'
 // real panel. QEMU is killed, of what was not flushed a part is lost, and the guest is booted again
 // with what is left: each boot is the rerun of the cut before, and ends in the next cut.
 //
-//     REL_POWER_CUTS   how many cuts
+//     REL_POWER_CUTS   how many cuts; in the long suite a third of them is on xfs
+//     REL_POWER_DISK   ext4 or xfs: all cuts on this one
 //     REL_POWER_SEED   repeats the choices of a run, though not its timing
 //     REL_POWER_REL    another executable, such as one without syncs: it must fail
 //     REL_POWER_KEEP   where to write the disk that broke a promise
 
-const {REL_POWER_CUTS, REL_POWER_SEED, REL_POWER_REL, REL_POWER_KEEP} = process.env
+const {REL_POWER_CUTS, REL_POWER_DISK, REL_POWER_SEED, REL_POWER_REL, REL_POWER_KEEP} = process.env
 const isLong = process.env.REL_TEST_LONG === '1'
-const cuts = Number(REL_POWER_CUTS ?? (isLong ? 20 : 3))
+const allCuts = Number(REL_POWER_CUTS ?? (isLong ? 20 : 3))
 const seed = Number(REL_POWER_SEED ?? randomInt(2 ** 31))
 
 /** Moments of each boot that are looked at besides its end, on this machine alone. */
@@ -42,6 +49,8 @@ const chance = () => below(1 << 30) / (1 << 30)
 const folder = temporaryFolder()
 const say = (text: string) => process.stdout.write(`${text}\n`)
 
+type Disk = {readonly disk: Buffer; readonly kind: DiskKind}
+
 /** One boot: what it has written until it was killed, and what it has said. */
 type Boot = {
   readonly entries: readonly LogEntry[]
@@ -51,14 +60,14 @@ type Boot = {
   readonly upSecs: number
 }
 
-/** How much one update writes; learned from the first one. */
-let updateBytes = 0
+/** How much one update writes; learned from the first one of each file system. */
+const updateBytes = new Map<DiskKind, number>()
 
 /** Boots the guest with a disk; kills it somewhere in an update, or after its last one. */
 async function boot(
   files: GuestFiles,
   published: Published,
-  {disk, options, isLast}: {disk: Buffer; options: string; isLast: boolean},
+  {disk, kind, options, isLast}: Disk & {options: string; isLast: boolean},
 ): Promise<Boot> {
   const [path, log] = [join(folder, 'disk'), join(folder, 'log')]
   writeFileSync(path, disk)
@@ -69,7 +78,7 @@ async function boot(
     for (const [, version = ''] of told.slice(heard.length))
       heard.push({version, logged: guest.written()})
   }
-  const on = {...files, disk: path, log, options, patienceSecs: PATIENCE_SECS, onText}
+  const on = {...files, disk: path, log, kind, options, patienceSecs: PATIENCE_SECS, onText}
   const guest = powerOn(on)
   const isDone = () => heard.at(-1)?.version === versionOf(published.newest)
   try {
@@ -77,14 +86,16 @@ async function boot(
     const upSecs = (performance.now() - begun) / 1000
     const [, starts = ''] = /MARK up (\S*)/.exec(guest.console()) ?? []
     let from = guest.written()
-    if (updateBytes === 0) {
+    if (!updateBytes.has(kind)) {
       await guest.until('first update', isDone)
-      updateBytes = guest.written() - from
+      updateBytes.set(kind, guest.written() - from)
       from = guest.written()
       await published.next()
     }
     // a fifth of the cuts, and those of slow writers, are after the report
-    const target = isLast ? Number.POSITIVE_INFINITY : from + chance() * 1.25 * updateBytes
+    const target = isLast
+      ? Number.POSITIVE_INFINITY
+      : from + chance() * 1.25 * (updateBytes.get(kind) ?? 0)
     const pauseMs = chance() * 3000
     let doneAt: number | undefined
     await guest.until('end of the update', () => {
@@ -103,14 +114,16 @@ class Judge {
   moments = 0
   readonly states = new Map<string, number>()
   readonly #published: Published
+  readonly #kind: DiskKind
 
-  constructor(published: Published) {
+  constructor(published: Published, kind: DiskKind) {
     this.#published = published
+    this.#kind = kind
   }
 
   async look(disk: Buffer, told: Told, what: string): Promise<NodeSeen> {
     try {
-      const seen = await mustHold(disk, this.#published.trees, told)
+      const seen = await mustHold({disk, kind: this.#kind}, this.#published.trees, told)
       const {record, current} = seen
       const isOld = current === record.running.version
       const state =
@@ -139,8 +152,14 @@ class Judge {
   }
 }
 
-async function cutPower(arm64: Arm64): Promise<void> {
-  const files = makeGuestFiles(arm64, await executable())
+/** What a mount is given besides: nothing, or what asks most of the syncs. */
+const mounts: Readonly<Record<DiskKind, readonly string[]>> = {
+  ext4: ['errors=remount-ro', 'errors=remount-ro,data=writeback,noauto_da_alloc'],
+  xfs: ['rw', 'allocsize=4k'],
+}
+
+async function cutPower(arm64: Arm64, kind: DiskKind, cuts: number): Promise<void> {
+  files ??= makeGuestFiles(arm64, await executable())
   if (typeof files === 'string') throw new Error(files)
   const panel = await startAppPanel({
     clock: () => Math.floor(Date.now() / 1000),
@@ -148,16 +167,16 @@ async function cutPower(arm64: Arm64): Promise<void> {
   })
   try {
     const published = new Published(panel)
-    const judge = new Judge(published)
-    let disk = await published.firstDisk()
+    const judge = new Judge(published, kind)
+    let disk = await published.firstDisk(kind)
     let told: Told = {seq: 0}
     let node = await judge.look(disk, told, 'the first disk')
     for (let cut = 1; cut <= cuts + 1; cut++) {
       const begun = performance.now()
       const isLast = cut > cuts
       if (node.record.running.version === versionOf(published.newest)) await published.next()
-      const options = below(2) === 0 ? '' : ',data=writeback,noauto_da_alloc'
-      const ran = await boot(files, published, {disk, options, isLast})
+      const options = mounts[kind][below(2)] ?? 'rw'
+      const ran = await boot(files, published, {disk, kind, options, isLast})
       assert.is(ran.starts, node.current, 'what the guest starts')
       told = {...told, seq: node.record.seq}
       await judge.lookBefore(ran, disk, told)
@@ -171,18 +190,20 @@ async function cutPower(arm64: Arm64): Promise<void> {
       node = await judge.look(disk, told, `cut ${cut}`)
       const {state, running} = node.record
       say(
-        `${isLast ? 'the last boot' : `cut ${cut}`}: ${state}, ${running.version}, ${completed ?? 'none'} was told; ext4${options}; ` +
+        `${isLast ? 'the last boot' : `cut ${cut}`}: ${state}, ${running.version}, ${completed ?? 'none'} was told; ${kind} ${options}; ` +
           `${ran.entries.length} entries, ${caching.cached} writes in the cache; ` +
           `${ran.upSecs.toFixed(1)} s to start, ${((performance.now() - begun) / 1000).toFixed(1)} s in all`,
       )
     }
     assert.is(node.record.running.version, versionOf(published.newest), 'the last rerun converges')
     const states = [...judge.states].map(([state, count]) => `${count} ${state}`).join(', ')
-    say(`${cuts} cuts, ${judge.moments} disks: ${states}; seed ${seed}`)
+    say(`${kind}: ${cuts} cuts, ${judge.moments} disks: ${states}; seed ${seed}`)
   } finally {
     await panel.stop()
   }
 }
+
+let files: GuestFiles | string | undefined
 
 async function executable(): Promise<string> {
   if (REL_POWER_REL !== undefined) return REL_POWER_REL
@@ -233,8 +254,19 @@ const canBoot =
   needs('qemu-system-aarch64') &&
   needsThat('arm64 packages', typeof arm64 !== 'string', String(arm64))
 
+const onXfs =
+  REL_POWER_DISK === 'xfs' ? allCuts : isLong && !REL_POWER_DISK ? Math.round(allCuts / 3) : 0
+const why = onXfs === 0 ? 'none is wanted' : whyNoXfs()
+const hasXfs = onXfs > 0 && needsThat('xfs', why === undefined, `no xfs here: ${why}`)
+const counts: Readonly<Record<DiskKind, number>> = {
+  ext4: allCuts - onXfs,
+  xfs: hasXfs ? onXfs : 0,
+}
+
 if (canBoot && typeof arm64 !== 'string')
-  test(`power is cut ${cuts} times: nothing that was told is lost, each rerun converges`, () =>
-    cutPower(arm64))
+  for (const [kind, cuts] of Object.entries(counts) as [DiskKind, number][])
+    if (cuts > 0)
+      test(`power is cut ${cuts} times on ${kind}: nothing that was told is lost, each rerun converges`, () =>
+        cutPower(arm64, kind, cuts))
 
 test.run()

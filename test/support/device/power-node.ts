@@ -20,7 +20,7 @@ import {
   panelNode,
   publishBundle,
 } from './panel-node.ts'
-import {guestProgram, makeDisk, readNode} from './power-guest.ts'
+import {type DiskKind, guestProgram, makeDisk, readNode} from './power-guest.ts'
 
 // The node on the disk of the guest, and what its disk must hold after every power cut.
 
@@ -47,7 +47,7 @@ export class Published {
   }
 
   /** The disk of a node that runs 1.0.0 and does what the panel says. */
-  async firstDisk(): Promise<Buffer> {
+  async firstDisk(kind: DiskKind): Promise<Buffer> {
     const url = this.#panel.url.replace('127.0.0.1', '10.0.2.2')
     const {file: license} = await panelLicense(this.#panel)
     const upgrade = {
@@ -66,7 +66,7 @@ export class Published {
     const [top, path] = [join(folder, 'top'), join(folder, 'disk')]
     mkdirSync(top)
     renameSync(root, join(top, 'node'))
-    makeDisk(path, '32M', top)
+    makeDisk(path, kind, kind === 'xfs' ? '48M' : '32M', top)
     const disk = readFileSync(path)
     rmSync(folder, {recursive: true})
     return disk
@@ -98,8 +98,12 @@ export type Told = {
 export type NodeSeen = {readonly record: DeviceRecord; readonly current: string}
 
 /** The node on a disk after a power cut. Throws with the first promise that it breaks. */
-export async function mustHold(disk: Buffer, trees: Trees, told: Told): Promise<NodeSeen> {
-  const root = readNode(disk)
+export async function mustHold(
+  {disk, kind}: {readonly disk: Buffer; readonly kind: DiskKind},
+  trees: Trees,
+  told: Told,
+): Promise<NodeSeen> {
+  const root = readNode(disk, kind)
   try {
     const floor = told.completed ?? versionOf(0)
     const notes = [
