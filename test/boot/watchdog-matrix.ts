@@ -1,21 +1,31 @@
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import {debianArm64} from '../support/arm64.ts'
-import {longCases, rebootCase, runGuest} from '../support/device/watchdog-cases.ts'
+import {
+  limitCases,
+  longCases,
+  rebootCases,
+  runGuest,
+  type WatchdogCase,
+} from '../support/device/watchdog-cases.ts'
 
-// Every case in one guest, and one that takes its guest down: `npm run test:watchdog`, minutes.
+// Every case with three attempts in one guest, with one and two in another, and those that take their
+// guest down in guests of their own: `npm run test:watchdog`, minutes. REL_WATCHDOG_ONLY=NAME for one.
 
 const arm64 = debianArm64()
 assert.type(arm64, 'object', String(arm64))
 
-const suites = {
-  [longCases.map(({name}) => name).join(', ')]: {cases: longCases, options: {patienceSecs: 900}},
-  [rebootCase.name]: {cases: [rebootCase], options: {patienceSecs: 900, reboots: true}},
-}
-for (const [name, {cases, options}] of Object.entries(suites))
-  test(`under a real systemd: ${name}`, async () => {
+const only = process.env.REL_WATCHDOG_ONLY
+const guests: readonly (readonly WatchdogCase[])[] =
+  only === undefined
+    ? [longCases, limitCases, ...rebootCases.map((it) => [it])]
+    : [[...longCases, ...limitCases, ...rebootCases].filter(({name}) => name === only)]
+
+for (const cases of guests)
+  test(`under a real systemd: ${cases.map(({name}) => name).join(', ')}`, async () => {
     if (typeof arm64 === 'string') return
-    const {secs, cpuSecs, machine} = await runGuest(arm64, cases, options)
+    const reboots = cases.some((it) => rebootCases.includes(it))
+    const {secs, cpuSecs, machine} = await runGuest(arm64, cases, {patienceSecs: 1200, reboots})
     const figures = `${Math.round(secs)} s, ${Math.round(cpuSecs)} CPU s`
     process.stdout.write(`${cases.length} cases, ${figures}; ${machine}\n`)
   })

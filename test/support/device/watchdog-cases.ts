@@ -43,6 +43,8 @@ export type WatchdogCase = {
   readonly old?: string
   readonly isBinary?: boolean
   readonly windowSecs?: number
+  /** `upgrade.max_boot_attempts`, 3 when not given. */
+  readonly maxAttempts?: number
   /** Of the unit: how long it may be silent, and how long it may take to start. */
   readonly watchdogSecs?: number
   readonly startSecs?: number
@@ -81,11 +83,22 @@ export const longCases: readonly WatchdogCase[] = [
   {name: 'both', app: runs('exit 1'), old: '#!/bin/sh\necho 1.0.0 >>/var/log/$NAME.runs\nexit 1\n'},
 ]
 
-/** Takes the machine down as soon as it starts; needs a guest of its own. */
-export const rebootCase: WatchdogCase = {
-  name: 'reboots',
+/** The same kinds with other limits; the window of `wrong` counts no starts. */
+export const limitCases: readonly WatchdogCase[] = [
+  ...longCases
+    .filter((it) => it.hasLimit !== true && it.isAsked !== true && it.windowSecs === undefined)
+    .flatMap((it) =>
+      [1, 2].map((maxAttempts) => ({...it, name: `${it.name}${maxAttempts}`, maxAttempts})),
+    ),
+  {name: 'minute', app: runs('systemd-notify --ready\nsleep 60\nexit 1'), maxAttempts: 1},
+]
+
+/** Each takes the machine down as soon as it starts, and needs a guest of its own. */
+export const rebootCases: readonly WatchdogCase[] = [1, 2, 3].map((maxAttempts) => ({
+  name: `reboots${maxAttempts}`,
   app: runs('sync\necho b >/proc/sysrq-trigger\nsleep 1000'),
-}
+  maxAttempts,
+}))
 
 /** Below /opt/NAME, with the profile `binary`. */
 const PROGRAM = 'bin/agent'
@@ -215,8 +228,8 @@ async function makeNode(it: WatchdogCase, root: string, elf: Buffer): Promise<vo
   const around = join(root, 'opt', it.name)
   const device =
     it.isBinary === true
-      ? await programNode(around, [old, next])
-      : await treeNode(around, [old, next], it.windowSecs)
+      ? await programNode(around, [old, next], it)
+      : await treeNode(around, [old, next], it)
   const restart = async () => Promise.reject(new Error('killed'))
   const world = {...device.world, restart}
   await apply({...device, world} as Device, plain).catch(() => undefined)
@@ -230,7 +243,13 @@ async function makeNode(it: WatchdogCase, root: string, elf: Buffer): Promise<vo
 
 type Programs = readonly [old: string, next: string | Buffer | undefined]
 
-async function treeNode(root: string, programs: Programs, windowSecs = 600): Promise<Device> {
+const upgradeOf = ({windowSecs = 600, maxAttempts = 3}: WatchdogCase) => ({
+  ...configJson.upgrade,
+  boot_health_window_secs: windowSecs,
+  max_boot_attempts: maxAttempts,
+})
+
+async function treeNode(root: string, programs: Programs, it: WatchdogCase): Promise<Device> {
   const bundles = temporaryFolder()
   const {anchor} = await makeSources()
   for (const [index, version] of ['1.0.0', '1.1.0'].entries()) {
@@ -247,14 +266,13 @@ async function treeNode(root: string, programs: Programs, windowSecs = 600): Pro
     writeTree(join(bundles, version), tree)
   }
   const of = (version: string) => join(bundles, version)
-  const upgrade = {...configJson.upgrade, boot_health_window_secs: windowSecs}
-  const device = deviceAt(root, {}, {upgrade})
+  const device = deviceAt(root, {}, {upgrade: upgradeOf(it)})
   await installOne(device, {anchor, of})
   await stage(device, of('1.1.0'), plain)
   return device
 }
 
-async function programNode(around: string, programs: Programs): Promise<Device> {
+async function programNode(around: string, programs: Programs, it: WatchdogCase): Promise<Device> {
   const bundles = temporaryFolder()
   const {anchor} = await programSources()
   for (const [index, version] of ['1.0.0', '1.1.0'].entries()) {
@@ -268,8 +286,7 @@ async function programNode(around: string, programs: Programs): Promise<Device> 
   }
   const of = (version: string) => join(bundles, version)
   mkdirSync(join(around, 'bin'), {recursive: true})
-  const upgrade = {...configJson.upgrade, boot_health_window_secs: 600}
-  const device = programAt(around, {}, {upgrade})
+  const device = programAt(around, {}, {upgrade: upgradeOf(it)})
   await installProgram(device, {anchor, of})
   await stage(device, of('1.1.0'), plain)
   return device
@@ -287,13 +304,19 @@ async function checkCase(it: WatchdogCase, out: string): Promise<void> {
     started.slice(firstOld).every((version) => version === '1.0.0'),
     context,
   )
+  const {maxAttempts = 3} = it
   if (it.windowSecs === undefined) {
-    assert.is(log('err').match(/took 1\.1\.0 back/g)?.length, 1, context)
-    assert.is(firstOld, it.app === undefined || it.isElf === true ? 0 : 3, context)
+    const why = [...log('err').matchAll(/took 1\.1\.0 back to 1\.0\.0: (\d+) starts/g)]
+    assert.equal(
+      why.map(([, count]) => Number(count)),
+      [maxAttempts],
+      context,
+    )
+    assert.is(firstOld, it.app === undefined || it.isElf === true ? 0 : maxAttempts, context)
   } else assert.is(firstOld, 1, context)
   if (it.old === undefined)
     assert.match(log('show'), 'ActiveState=active\nSubState=running', context)
-  else assert.ok(started.length > 3 + firstOld, context)
+  else assert.ok(started.length > maxAttempts + firstOld, context)
   const device =
     it.isBinary === true ? programAt(join(out, 'opt', name)) : deviceAt(join(out, rootOf(it)))
   await rejectsCode(() => resume(device), 'upgrade_rolled_back')
