@@ -352,6 +352,21 @@ for (const [name, change, code] of licences)
     assert.equal(treeState(node.root).filter(isLasting), before.filter(isLasting))
   })
 
+test('another bundle of the same version, though it is signed, is not the one that is recorded', async () => {
+  const root = nodeOf()
+  await stage(quiet(root), sources.of('1.2.0'), plain)
+  for (const version of ['1.0.0', '1.1.0', '1.2.0']) {
+    const folder = join(root, 'versions', version)
+    rmSync(folder, {recursive: true})
+    writeTree(folder, await bundleOf(version, {}, testNow - 5))
+  }
+  const before = treeState(root)
+  await rejectsCode(() => verifyDevice(quiet(root)), 'upgrade_checksum_mismatch')
+  await rejectsCode(() => apply(quiet(root), plain), 'upgrade_staged_corrupt')
+  await rejectsCode(() => rollback(quiet(root)), 'upgrade_rollback_failed')
+  assert.equal(treeState(root), before)
+})
+
 test('what is foreign in versions/ stays as it is, and verifying names it', async () => {
   const root = nodeOf()
   put(root, 'versions/notes.txt', 'mine')
