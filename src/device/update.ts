@@ -60,7 +60,10 @@ export async function look(
 
 /** What a source says, and what a node knows of it besides. */
 async function remembered(device: Device, running: string, said: Answer): Promise<Answer> {
-  const withdrawn = await noteOffered(device, running, said.offer?.version)
+  const {source} = device.config
+  // a hint of D2 is nobody's word: what it names is not remembered
+  const isHint = source?.kind === 'panel' && source.protocol === 'd2'
+  const withdrawn = isHint ? undefined : await noteOffered(device, running, said.offer?.version)
   const staleSince = said.staleSince ?? quietSince(device)
   return {
     ...said,

@@ -494,6 +494,27 @@ test('D2: a hint of a high version that brings another bundle is refused by its 
   )
 })
 
+test('D2: a hint is forgotten once it is told: it was nobody who signed it', async () => {
+  let version = '9.9.9'
+  const script: Script = {
+    check: (_request, response) => sendJson(response, {available: true, version}),
+  }
+  await against(
+    good,
+    script,
+    async (node) => {
+      const before = snapshot(node)
+      const source = await openSource(node)
+      assert.is((await look(node, source, plain)).answer.offer?.version, '9.9.9')
+      version = '1.1.0'
+      const {offer, withdrawn} = (await look(node, source, plain)).answer
+      assert.equal([offer?.version, withdrawn], ['1.1.0', undefined])
+      assert.is(snapshot(node), before)
+    },
+    {protocol: 'd2'},
+  )
+})
+
 const licences: readonly [string, Promise<string | undefined>, ErrorCode][] = [
   ['none', Promise.resolve(undefined), 'upgrade_license_invalid'],
   ['damaged', licenseText().then((file) => file.replace('A', 'B')), 'upgrade_license_invalid'],
