@@ -1,6 +1,14 @@
 import {type ChildProcess, spawn, spawnSync} from 'node:child_process'
 import {createHash} from 'node:crypto'
-import {existsSync, globSync, readFileSync, statSync, writeFileSync} from 'node:fs'
+import {
+  existsSync,
+  globSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import {join} from 'node:path'
 import {setTimeout as after} from 'node:timers/promises'
 import {test} from 'uvu'
@@ -82,6 +90,7 @@ const to1970 = () => 600 - realNow()
 /** What the kernel says of the time since its start, which can leap as after a suspend. */
 class Uptime {
   readonly #path = join(temporaryFolder(), 'uptime')
+  readonly #fd = openSync(this.#path, 'w')
   #ahead = 0
 
   constructor() {
@@ -105,8 +114,10 @@ class Uptime {
     return ['unshare', '--mount', 'sh', '-c', script, this.#path, ...words]
   }
 
+  /** Always as long, and in one write: who reads it sees the old or the new one. */
   #write(): void {
-    writeFileSync(this.#path, `${(bootSecs() + this.#ahead).toFixed(2)} 1.00\n`)
+    const text = (bootSecs() + this.#ahead).toFixed(2).padStart(15, '0')
+    writeSync(this.#fd, `${text} 1.00\n`, 0)
   }
 }
 
