@@ -2,7 +2,6 @@ import {createHash, type Hash} from 'node:crypto'
 import {
   closeSync,
   constants,
-  createReadStream,
   fsyncSync,
   ftruncateSync,
   lstatSync,
@@ -17,7 +16,7 @@ import {setTimeout as sleep} from 'node:timers/promises'
 import {RelError} from '../system/error.ts'
 import {
   entriesIn,
-  fileError,
+  hashInto,
   readFileLimited,
   statIfThere,
   writeFileAtomic,
@@ -463,19 +462,6 @@ async function pause(ms: number, stop: AbortSignal | undefined): Promise<void> {
 
 function hintOf(header: string | undefined): string | undefined {
   return header !== undefined && /^[0-9a-f]{64}$/.test(header) ? header : undefined
-}
-
-async function hashInto(path: string, hasher: Hash): Promise<number> {
-  let size = 0
-  try {
-    for await (const chunk of createReadStream(path, {highWaterMark: 1024 * 1024})) {
-      hasher.update(chunk as Buffer)
-      size += (chunk as Buffer).length
-    }
-    return size
-  } catch (error) {
-    throw fileError(error, path, 'read')
-  }
 }
 
 /** A source that went silent within a download is a download that failed; the rest keeps its code. */

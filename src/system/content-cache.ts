@@ -3,7 +3,6 @@ import {
   chmodSync,
   closeSync,
   constants,
-  createReadStream,
   fsyncSync,
   ftruncateSync,
   mkdirSync,
@@ -17,7 +16,14 @@ import {
 } from 'node:fs'
 import {dirname, join} from 'node:path'
 import {RelError} from './error.ts'
-import {fileError, fsyncFolder, readFileLimited, statIfThere, writeFileAtomic} from './files.ts'
+import {
+  fileError,
+  fsyncFolder,
+  hashInto,
+  readFileLimited,
+  statIfThere,
+  writeFileAtomic,
+} from './files.ts'
 import {sha256Hex} from './hash.ts'
 import type {JsonObject} from './json.ts'
 
@@ -69,7 +75,7 @@ export class ContentCache {
     const stat = statIfThere(path)
     if (stat === undefined) return undefined
     const hasher = createHash('sha256')
-    const size = stat.isFile() ? await hashFile(path, hasher) : -1
+    const size = stat.isFile() ? await sizeHashed(path, hasher) : -1
     if (size >= 0 && hasher.digest('hex') === sha256) return {path, sha256, size}
     rmSync(path, {force: true, recursive: true})
     return undefined
@@ -216,7 +222,7 @@ export class PartFile {
 
   /** Takes over what is in the file already. */
   async goOn(etag: string): Promise<void> {
-    this.#size = await hashFile(this.#path, this.#hasher)
+    this.#size = await sizeHashed(this.#path, this.#hasher)
     this.#etag = etag
   }
 
@@ -330,16 +336,7 @@ function claim(file: string, path: string): string | undefined {
   }
 }
 
-/** Feeds a file into a hash, a piece at a time, and returns its size; -1 when it cannot be read. */
-async function hashFile(path: string, hasher: Hash): Promise<number> {
-  let size = 0
-  try {
-    for await (const chunk of createReadStream(path, {highWaterMark: 1024 * 1024})) {
-      hasher.update(chunk as Buffer)
-      size += (chunk as Buffer).length
-    }
-    return size
-  } catch {
-    return -1
-  }
+/** Its size once it is in the hash; -1 when it cannot be read. */
+function sizeHashed(path: string, hasher: Hash): Promise<number> {
+  return hashInto(path, hasher).catch(() => -1)
 }

@@ -1,7 +1,8 @@
-import {randomBytes} from 'node:crypto'
+import {type Hash, randomBytes} from 'node:crypto'
 import {
   closeSync,
   constants,
+  createReadStream,
   type Dirent,
   fstatSync,
   fsyncSync,
@@ -85,6 +86,23 @@ export function readFileLimited(path: string, limit: number): Buffer {
     throw fileError(error, path, 'read')
   } finally {
     closeSync(fd)
+  }
+}
+
+/**
+ * Feeds a file into a hash, a piece at a time, and answers with its size. Refuses with file_missing,
+ * file_unreadable.
+ */
+export async function hashInto(path: string, hasher: Hash): Promise<number> {
+  let size = 0
+  try {
+    for await (const chunk of createReadStream(path, {highWaterMark: 1024 * 1024})) {
+      hasher.update(chunk as Buffer)
+      size += (chunk as Buffer).length
+    }
+    return size
+  } catch (error) {
+    throw fileError(error, path, 'read')
   }
 }
 
