@@ -93,6 +93,7 @@ export async function verifyDevice(device: Device): Promise<JsonObject> {
   checkRunning(device, {product: device.config.product, channel: runs.channel})
   if (status.foreign.length > 0)
     throw new RelError('upgrade_layout_invalid', `versions/ holds ${status.foreign[0]}, not ours`, {
+      hint: 'Move it out of versions/, or remove it, once nothing runs from it.',
       details: {foreign: status.foreign},
     })
   return {...statusJson(status), files: manifest.files.length}
