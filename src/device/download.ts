@@ -13,6 +13,7 @@ import {
 } from 'node:fs'
 import {join} from 'node:path'
 import {setTimeout as sleep} from 'node:timers/promises'
+import {isDigest} from '../system/digest.ts'
 import {RelError} from '../system/error.ts'
 import {
   entriesIn,
@@ -103,8 +104,7 @@ export async function download(
   const folder = join(root, paths.downloads)
   writing(() => mkdirSync(folder, {recursive: true, mode: 0o700}))
   const name = wanted.sha256 ?? wanted.name ?? ''
-  if (!/^[0-9a-f]{64}$/.test(name))
-    throw new RelError('internal_error', 'a download without a name')
+  if (!isDigest(name)) throw new RelError('internal_error', 'a download without a name')
   removeOld(folder, wanted)
   const run = new Download(join(folder, name), wanted, limits, onProgress)
   const there = await run.finished()
@@ -461,7 +461,7 @@ async function pause(ms: number, stop: AbortSignal | undefined): Promise<void> {
 }
 
 function hintOf(header: string | undefined): string | undefined {
-  return header !== undefined && /^[0-9a-f]{64}$/.test(header) ? header : undefined
+  return header !== undefined && isDigest(header) ? header : undefined
 }
 
 /** A source that went silent within a download is a download that failed; the rest keeps its code. */

@@ -1,4 +1,5 @@
 import {isVersion} from '../bundle/version.ts'
+import {isDigest} from '../system/digest.ts'
 import {RelError} from '../system/error.ts'
 import {sha256Hex} from '../system/hash.ts'
 import type {JsonObject, JsonValue} from '../system/json.ts'
@@ -175,14 +176,14 @@ function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
-function isDigest(value: unknown): value is string {
-  return typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)
+function isDigestText(value: unknown): value is string {
+  return typeof value === 'string' && isDigest(value)
 }
 
 function slotOf(json: JsonValue | undefined, bad: (what: string) => RelError): Slot | undefined {
   if (json === undefined) return undefined
   const {version, digest, verified_at: verifiedAt, channel} = (json ?? {}) as JsonObject
-  if (!isSafeVersion(version) || !isDigest(digest) || !isCount(verifiedAt))
+  if (!isSafeVersion(version) || !isDigestText(digest) || !isCount(verifiedAt))
     throw bad('a version, digest or time is malformed')
   if (channel !== undefined && typeof channel !== 'string') throw bad('a channel is malformed')
   return {version, digest, verifiedAt, ...(channel === undefined ? {} : {channel})}
@@ -193,6 +194,6 @@ function failedOf(
   bad: (what: string) => RelError,
 ): {version: string; digest: string} {
   const {version, digest} = (json ?? {}) as JsonObject
-  if (!isSafeVersion(version) || !isDigest(digest)) throw bad('a failed version is malformed')
+  if (!isSafeVersion(version) || !isDigestText(digest)) throw bad('a failed version is malformed')
   return {version, digest}
 }

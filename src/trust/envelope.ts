@@ -1,3 +1,4 @@
+import {isDigest} from '../system/digest.ts'
 import {RelError} from '../system/error.ts'
 import type {JsonValue} from '../system/json.ts'
 import {type PublicKey, SIGNATURE_BYTES, verifyEd25519} from './ed25519.ts'
@@ -49,7 +50,7 @@ function checkShape(signatures: readonly EnvelopeSignature[]): void {
   }
   const seen = new Set<string>()
   for (const {keyid, sig} of signatures) {
-    if (!/^[0-9a-f]{64}$/.test(keyid))
+    if (!isDigest(keyid))
       throw new RelError('signature_malformed', 'a keyid is not 64 lower-case hex digits')
     if (seen.has(keyid))
       throw new RelError('signature_duplicate', `two signatures by key ${shortId(keyid)}`)
