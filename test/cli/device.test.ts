@@ -180,6 +180,11 @@ const configs: readonly [string, object][] = [
   ['a program with a relative path', {binary: {path: 'bin/agent', component: 'agent'}}],
   ['a program above its folder', {binary: {path: '/opt/../agent', component: 'agent'}}],
   ['an unknown identity mode', {identity: 'none'}],
+  ['a later spec', {spec: 2}],
+  [
+    'an identity of one program',
+    {identity: 'sigstore', binary: {path: '/opt/agent', component: 'agent'}},
+  ],
   ['no interval', {upgrade: {poll_interval_secs: 0}}],
 ]
 

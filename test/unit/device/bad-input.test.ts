@@ -352,6 +352,17 @@ for (const [name, change, code] of licences)
     assert.equal(treeState(node.root).filter(isLasting), before.filter(isLasting))
   })
 
+test('a version that is a link is none, wherever it leads', async () => {
+  const root = nodeOf()
+  renameSync(join(root, 'versions/1.1.0'), join(root, 'elsewhere'))
+  symlinkSync('../elsewhere', join(root, 'versions/1.1.0'))
+  const before = treeState(root)
+  await rejectsCode(() => verifyDevice(quiet(root)), 'upgrade_layout_invalid')
+  assert.equal(treeState(root), before)
+  assert.is((await repair(quiet(root))).slot.version, '1.0.0')
+  assert.is(readlinkSync(join(root, 'current')), 'versions/1.0.0')
+})
+
 test('another bundle of the same version, though it is signed, is not the one that is recorded', async () => {
   const root = nodeOf()
   await stage(quiet(root), sources.of('1.2.0'), plain)
