@@ -19,7 +19,7 @@ import {constants} from 'node:os'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
-import {apply} from '../../src/device/apply.ts'
+import {apply, rollback} from '../../src/device/apply.ts'
 import {type DurableFs, realFs, recordingFs} from '../../src/device/durable-fs.ts'
 import {checkFileSystem} from '../../src/device/file-system.ts'
 import {makeRoot} from '../../src/device/init.ts'
@@ -175,6 +175,30 @@ if (needsThat('a small disk', typeof disk !== 'string', String(disk)) && typeof 
       await checkWhole('no inodes')
       rmSync(many, {recursive: true})
       await checkConverges('no inodes')
+    })
+
+  for (const hasReserve of [true, false])
+    test(`a way back on a full disk ${hasReserve ? 'is taken from' : 'waits for space without'} the reserve`, async () => {
+      fresh()
+      const device = deviceAt(root, {fs: lazyFs(root)})
+      await stage(device, sources.of('1.1.0'), plain)
+      await apply(device, plain)
+      if (!hasReserve) rmSync(join(root, '.rel/reserve'))
+      fill()
+      const how = await outcome(() => rollback(device))
+      assert.is(how, hasReserve ? 'done' : 'upgrade_disk_full')
+      const {record, floor} = loadRecords(root)
+      assert.ok(['1.0.0', '1.1.0'].includes(record.running.version))
+      assert.is(floor, '1.1.0')
+      await verifyDevice(device)
+      rmSync(filler)
+      const {record: next} = await resume(device)
+      if (next.running.version !== '1.0.0') await rollback(device)
+      await verifyDevice(device)
+      assert.equal(
+        [loadRecords(root).record.running.version, loadRecords(root).floor],
+        ['1.0.0', '1.1.0'],
+      )
     })
 
   test('a version that does not fit gives back what it took', async () => {
