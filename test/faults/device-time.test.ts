@@ -379,16 +379,16 @@ if (canSuspend) {
     ['is not', 'false', 25],
   ] as const)
     test(`a suspend of eight hours while health is waited for: the program ${name}`, async () => {
-      const folder = temporaryFolder()
-      const [asked, woken] = [join(folder, 'asked'), join(folder, 'woken')]
-      const {root} = await onTrial(`echo >>'${asked}'; test -e '${woken}' && ${health}`)
+      const asked = join(temporaryFolder(), 'asked')
+      const woken = Math.floor(bootSecs()) + 4 * HOUR
+      const hasWoken = `test "$(cut -d . -f 1 /proc/uptime)" -gt ${woken}`
+      const {root} = await onTrial(`echo >>'${asked}'; ${hasWoken} && ${health}`)
       const uptime = new Uptime()
       const stop = uptime.run()
       try {
         const words = uptime.before([rel, 'device', 'apply', root, '--json'])
         const applying = started(words)
         await eventually(() => existsSync(asked), 'it is asked')
-        writeFileSync(woken, '')
         uptime.suspend(8 * HOUR)
         const ran = await applying.ended
         assert.is(ran.code, code, ran.stdout)
