@@ -10,7 +10,7 @@ import type {JsonObject} from '../system/json.ts'
 import {canonicalJson} from '../trust/canonical-json.ts'
 import {type Device, recordsOf, tell} from './device.ts'
 import {ask} from './device-http.ts'
-import {paths, writing} from './layout.ts'
+import {paths, settle, writing} from './layout.ts'
 import {licenseOf} from './license-gate.ts'
 import type {DeviceRecord} from './record.ts'
 import {readSealed, writeSealed} from './sealed-file.ts'
@@ -43,9 +43,11 @@ export function queueResults(device: Device): void {
     failed: record.failed.map(({digest}) => digest),
     salt: before?.salt || randomBytes(16).toString('hex'),
   }
+  if (before !== undefined && canonicalJson(before) === canonicalJson(now)) return
+  // else a power cut could take back what is told: the record, or the folder that the reports are in
+  settle(device.world)
   if (before !== undefined) for (const result of newResults(record, before)) put(device, result)
-  if (before === undefined || canonicalJson(before) !== canonicalJson(now))
-    writeSealed(device.world.fs, paths.reported, {schema: 1, ...now})
+  writeSealed(device.world.fs, paths.reported, {schema: 1, ...now})
 }
 
 function loadReported(root: string): Reported | undefined {
