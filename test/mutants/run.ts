@@ -3,7 +3,8 @@ import {join, resolve} from 'node:path'
 import {parseArgs} from 'node:util'
 import {type FileResult, runFile} from '../support/child-file.ts'
 import {temporaryFolder} from '../support/tmp.ts'
-import {type Mutant, mutants} from './table.ts'
+import type {Mutant} from './mutant.ts'
+import {mutants} from './table.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 /** What tests read; the rest of the tree is left out. */

@@ -1,32 +1,6 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are pieces of sources
-
-/** One line that is wrong on purpose, and the tests of which one must turn red. */
-export type Mutant = {
-  /** Below src/. */
-  readonly file: string
-  /** Text that occurs once in it. */
-  readonly from: string
-  readonly to: string
-  /** What would be wrong then. */
-  readonly means: string
-  /** Below test/, without .test.ts, the cheap ones first. */
-  readonly tests: readonly string[]
-  /** Why no test can tell the difference, for one that is no fault. */
-  readonly equivalent?: string
-}
-
-type Fault = readonly [means: string, from: string, to: string, equivalent?: string]
-
-function faults(file: string, tests: readonly string[], list: readonly Fault[]): Mutant[] {
-  return list.map(([means, from, to, equivalent]) => ({
-    file,
-    tests,
-    means,
-    from,
-    to,
-    ...(equivalent === undefined ? {} : {equivalent}),
-  }))
-}
+import {deviceMutants} from './device.ts'
+import {faults, type Mutant} from './mutant.ts'
 
 const rules = ['unit/release/publish', 'unit/release/publish-rules']
 const runs = ['e2e/publish-ends', 'faults/publish-github-rules', 'e2e/publish']
@@ -34,7 +8,7 @@ const github = ['faults/publish-github-rules', 'faults/publish-github', 'e2e/pub
 const panelPublish = ['unit/panel/publish', 'unit/panel/completeness', 'unit/panel/rights']
 const agent = ['unit/panel/agent/gate', 'unit/panel/agent/routes', 'e2e/panel-instances']
 
-/** `npm run test:mutants`: every decision of the publisher and the panel, taken wrongly once. */
+/** `npm run test:mutants`: every decision of the publisher, the panel and the node, taken wrongly once. */
 export const mutants: readonly Mutant[] = [
   ...faults('release/publish/github-rules.ts', rules, [
     [
@@ -340,7 +314,7 @@ export const mutants: readonly Mutant[] = [
   ),
   ...faults(
     'panel/agent/catalog.ts',
-    [...agent, 'unit/panel/publish'],
+    ['unit/panel/agent/catalog', ...agent, 'unit/panel/publish'],
     [
       ['what lies below the floor is offered', ' && entry.sortKey >= floor', ''],
       ['the floor itself is below the floor', 'entry.sortKey >= floor', 'entry.sortKey > floor'],
@@ -599,8 +573,9 @@ export const mutants: readonly Mutant[] = [
     'device/apply.ts',
     ['unit/device/flows', 'unit/device/grants'],
     [
-      ['a way back that is damaged is taken', '  await checkTarget(device, previous)\n', ''],
+      ['a way back that is damaged is taken', '  await checkTarget(device, target)\n', ''],
       ['what an operator went back from comes again', 'withFailure(failed, running)', 'failed'],
     ],
   ),
+  ...deviceMutants,
 ]
