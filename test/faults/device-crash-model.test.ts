@@ -8,10 +8,10 @@ import {resume} from '../../src/device/resume.ts'
 import {
   everyCrash,
   ForgetfulDisk,
-  type Found,
   restore,
   type Snapshot,
   type Step,
+  snapshotText,
 } from '../support/device/crash-model.ts'
 import {d2LiteralUpdate, d2Root} from '../support/device/d2-literal-port.ts'
 import {brokenPromise, linked, observed} from '../support/device/invariants.ts'
@@ -57,16 +57,11 @@ const outcomes = new Map<string, Promise<string>>()
 /** The updater itself, on a disk that a power cut has left like this. */
 function outcomeIn({broken = []}: Trace): (files: Snapshot) => Promise<string> {
   return (files) => {
-    const key = JSON.stringify([broken, [...files].map(([path, it]) => [path, shown(it)])])
+    const key = `${broken} ${snapshotText(files)}`
     const known = outcomes.get(key) ?? outcomeOf(files, broken)
     outcomes.set(key, known)
     return known
   }
-}
-
-function shown(found: Found): string {
-  if (found.kind === 'file') return found.bytes.toString('base64')
-  return found.kind === 'link' ? found.target : ''
 }
 
 async function outcomeOf(files: Snapshot, broken: readonly string[]): Promise<string> {

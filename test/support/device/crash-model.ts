@@ -134,7 +134,12 @@ export class ForgetfulDisk {
         .map((name) => {
           const now = of(node.now.get(name))
           if (UNREAD.test(name)) return now === null ? null : [name, now]
-          return [name, now, choicesOf(node, name).map(of)]
+          // two files of the same bytes are one choice
+          return [
+            name,
+            now,
+            [...new Set(choicesOf(node, name).map((it) => JSON.stringify(of(it))))],
+          ]
         })
         .filter((it) => it !== null)
     }
@@ -280,6 +285,13 @@ export function snapshotOf(view: View): Snapshot {
   }
   add('')
   return files
+}
+
+/** Equal for equal states. */
+export function snapshotText(files: Snapshot): string {
+  const shown = (found: Found) =>
+    found.kind === 'file' ? textOf(found.bytes) : found.kind === 'link' ? found.target : ''
+  return JSON.stringify([...files].map(([path, found]) => [path, shown(found)]))
 }
 
 /** Makes a state in a folder that does not exist yet. */

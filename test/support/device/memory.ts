@@ -1,4 +1,4 @@
-import {existsSync, lstatSync, readdirSync, readFileSync, readlinkSync} from 'node:fs'
+import {lstatSync, readdirSync, readFileSync, readlinkSync} from 'node:fs'
 import {join} from 'node:path'
 import {paths} from '../../../src/device/layout.ts'
 import {parseRecord, unsealed} from '../../../src/device/record.ts'
@@ -14,6 +14,8 @@ export type Memory = {
   readonly log: number
   /** Until when the source has vouched for its word. */
   readonly vouched: number
+  /** The highest version that its source has offered. */
+  readonly offered: string
   /** An answer without news, for which nothing signed is sent any more. */
   readonly etag: string | undefined
   /** Offers that are not fetched again. */
@@ -56,6 +58,7 @@ export function memoryOf(view: View): Memory {
     clock: Number(clock?.latest ?? 0),
     log: Number(seen?.log_size ?? 0),
     vouched: Number(seen?.expires ?? 0),
+    offered: String(sealedAt(view, paths.offered)?.version ?? '0.0.0'),
     etag: seen?.etag as string | undefined,
     refused: refused.map(({offer}) => offer),
     reported: reported as Memory['reported'],
@@ -109,6 +112,7 @@ export function memoryAt(root: string): Memory {
 
 const files = [
   ...[paths.clock, paths.seen, paths.refused, paths.reported, paths.wait, paths.deltas],
+  paths.offered,
   ...[paths.license, paths.grants],
 ]
 
@@ -120,13 +124,12 @@ export function observedMemory(view: View): string {
   return JSON.stringify(all.map((path) => [path, bytesAt(view, path)?.toString('latin1')]))
 }
 
-/** The digest of the version that a node records as running, and of those that failed. */
+/** What the newest record says that a panel may hear. */
 export function resultsOf(view: View): {
   readonly seq: number
   readonly running: {readonly version: string; readonly digest: string}
   readonly failed: readonly {readonly version: string; readonly digest: string}[]
   readonly candidate: {readonly version: string; readonly digest: string} | undefined
-  readonly target: {readonly version: string; readonly digest: string} | undefined
 } {
   const [record] = paths.states
     .flatMap((path) => {
@@ -135,11 +138,6 @@ export function resultsOf(view: View): {
     })
     .sort((a, b) => b.seq - a.seq)
   if (record === undefined) throw new Error('2: no record')
-  const {seq, running, failed, candidate, target} = record
-  return {seq, running, failed, candidate, target}
-}
-
-/** Whether a folder of versions is there. */
-export function hasVersion(root: string, version: string): boolean {
-  return existsSync(join(root, 'versions', version))
+  const {seq, running, failed, candidate} = record
+  return {seq, running, failed, candidate}
 }
