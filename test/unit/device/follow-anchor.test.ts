@@ -1,0 +1,145 @@
+import {copyFileSync, readFileSync, writeFileSync} from 'node:fs'
+import {join} from 'node:path'
+import {test} from 'uvu'
+import * as assert from 'uvu/assert'
+import {adoptAnchor, successionOf} from '../../../src/device/follow-anchor.ts'
+import {loadRecords} from '../../../src/device/layout.ts'
+import {stage} from '../../../src/device/stage.ts'
+import {verifyDevice} from '../../../src/device/status.ts'
+import type {ErrorCode} from '../../../src/system/codes.ts'
+import type {Anchor} from '../../../src/trust/anchor.ts'
+import {planRenew, planRevokeDigests, planRotate} from '../../../src/trust/anchor-plan.ts'
+import {signedAnchor, testAnchor, testKey, testNow, testSigner} from '../../support/anchors.ts'
+import {makeNode, makeSources, plain} from '../../support/device/node.ts'
+import {rejectsCode} from '../../support/rejects.ts'
+import {runRel} from '../../support/rel.ts'
+import {temporaryFolder} from '../../support/tmp.ts'
+
+// How a node gets new keys: TUF's root rule (design.md), from the anchor that it has.
+
+const end = testNow + 90 * 86_400
+const sources = await makeSources('1.0.0', '1.1.0')
+const first = testAnchor({role: 'root', keys: ['root']}, {role: 'manifest', keys: ['archive']})
+const idOf = (name: string) => testSigner(name).publicKey.keyId
+/** The root key is replaced in version 2, the key of manifests in version 3. */
+const second = planRotate(
+  first,
+  {from: idOf('root'), to: testKey('root-2'), overlap: false},
+  end + 1,
+)
+const third = planRotate(
+  second,
+  {from: idOf('archive'), to: testKey('archive-2'), overlap: false},
+  end + 2,
+)
+
+const signed = {
+  second: await signedAnchor(second, 'root', 'root-2'),
+  third: await signedAnchor(third, 'root-2'),
+}
+
+/** A folder as the owners of an anchor keep it. */
+function folderOf(files: Readonly<Record<string, Buffer>>): string {
+  const folder = temporaryFolder()
+  for (const [name, bytes] of Object.entries(files)) writeFileSync(join(folder, name), bytes)
+  return join(folder, 'trust.json')
+}
+
+const anchorAt = (root: string) => join(root, 'trust_anchor.json')
+
+test('a node follows over versions in between, and trusts the last alone', async () => {
+  const node = await makeNode(sources)
+  const path = folderOf({'2.trust.json': signed.second, 'trust.json': signed.third})
+  const succession = successionOf(node, path)
+  assert.equal([succession.before.anchor.version, succession.after.anchor.version], [1, 3])
+  adoptAnchor(node, succession)
+  const again = successionOf(node, path)
+  assert.is(again.before, again.after, 'nothing more to do')
+  // the key that signed both is one that was replaced
+  await rejectsCode(() => stage(node, sources.of('1.1.0'), plain), 'upgrade_signature_invalid')
+  await rejectsCode(() => verifyDevice(node), 'upgrade_signature_invalid')
+})
+
+const expired = planRenew(first, testNow - 1)
+const other = planRenew(first, end + 5)
+const chain = {'2.trust.json': signed.second, 'trust.json': signed.third}
+const refusals: readonly [string, Readonly<Record<string, Buffer>>, ErrorCode][] = [
+  ['with a version missing in between', {'trust.json': signed.third}, 'anchor_gap'],
+  [
+    'by the new root key alone',
+    {'trust.json': await signedAnchor(second, 'root-2')},
+    'anchor_old_root',
+  ],
+  [
+    'by the old root key alone',
+    {'trust.json': await signedAnchor(second, 'root')},
+    'anchor_new_root',
+  ],
+  ['by somebody else', {'trust.json': await signedAnchor(second, 'archive')}, 'anchor_old_root'],
+  ['that has expired', {'trust.json': await signedAnchor(expired, 'root')}, 'anchor_expired'],
+  [
+    'with a version in between that nobody signed',
+    {...chain, '2.trust.json': await signedAnchor(second, 'archive')},
+    'anchor_old_root',
+  ],
+  [
+    'of the same version, and another',
+    {'trust.json': await signedAnchor({...other, version: 1}, 'root')},
+    'anchor_inconsistent',
+  ],
+  ['cut short', {'trust.json': signed.second.subarray(0, -20)}, 'json_syntax'],
+  ['that is too large', {'trust.json': Buffer.alloc(2_000_000, ' ')}, 'file_too_large'],
+  ['that is not there', {}, 'file_missing'],
+]
+
+for (const [name, files, code] of refusals)
+  test(`an anchor is refused: ${name}`, async () => {
+    const node = await makeNode(sources)
+    const before = readFileSync(anchorAt(node.root))
+    await rejectsCode(async () => successionOf(node, folderOf(files)), code)
+    assert.equal(readFileSync(anchorAt(node.root)), before)
+  })
+
+test('an older one is no way back to a key that was replaced', async () => {
+  const node = await makeNode(sources)
+  adoptAnchor(node, successionOf(node, folderOf({'trust.json': signed.second})))
+  await rejectsCode(async () => successionOf(node, sources.anchor), 'anchor_rollback')
+})
+
+test('a way that is longer than anybody walks is refused', async () => {
+  const node = await makeNode(sources)
+  const files: Record<string, Buffer> = {}
+  let last: Anchor = first
+  for (let version = 2; version <= 67; version++) {
+    last = planRenew(last, end + version)
+    files[`${version}.trust.json`] = await signedAnchor(last, 'root')
+  }
+  const path = folderOf({...files, 'trust.json': await signedAnchor(last, 'root')})
+  await rejectsCode(async () => successionOf(node, path), 'anchor_steps')
+})
+
+test('the command: dry first, then for good, then nothing more to do; what it shut out is told', async () => {
+  const node = await makeNode(sources)
+  const far = Math.floor(Date.now() / 1000) + 86_400
+  const {digest} = loadRecords(node.root).record.running
+  const revoked = planRevokeDigests(first, [digest], far)
+  const path = folderOf({'trust.json': await signedAnchor(revoked, 'root')})
+  const run = async (...more: readonly string[]) => {
+    const {code, stdout} = await runRel(['device', 'trust', node.root, path, '--json', ...more])
+    const {result, warnings = [], error} = JSON.parse(stdout)
+    return {code, result, warnings, error}
+  }
+  const before = readFileSync(anchorAt(node.root))
+  const dry = await run('--dry-run')
+  assert.equal(dry.result, {from: 1, to: 2, changed: false, dry_run: true}, JSON.stringify(dry))
+  assert.equal(readFileSync(anchorAt(node.root)), before)
+  const done = await run()
+  assert.equal(done.result, {from: 1, to: 2, changed: true, dry_run: false})
+  assert.match(String(done.warnings), 'what runs is not verified by it')
+  const again = await run()
+  assert.equal(again.result, {from: 2, to: 2, changed: false, dry_run: false})
+  copyFileSync(sources.anchor, path)
+  assert.is((await run()).error?.code, 'anchor_rollback')
+})
+
+test.run()
