@@ -87,6 +87,11 @@ const refusals: readonly [string, Readonly<Record<string, Buffer>>, ErrorCode][]
     {'trust.json': await signedAnchor({...other, version: 1}, 'root')},
     'anchor_inconsistent',
   ],
+  [
+    'of a version that nobody can count to',
+    {'trust.json': await signedAnchor({...other, version: Number.MAX_SAFE_INTEGER}, 'root')},
+    'anchor_gap',
+  ],
   ['cut short', {'trust.json': signed.second.subarray(0, -20)}, 'json_syntax'],
   ['that is too large', {'trust.json': Buffer.alloc(2_000_000, ' ')}, 'file_too_large'],
   ['that is not there', {}, 'file_missing'],
