@@ -26,8 +26,14 @@ import {temporaryFolder} from '../support/tmp.ts'
 const script = join(import.meta.dirname, '../support/device/delta-updater.ts')
 const MiB = 1024 * 1024
 
+/** Each child would compile the same sources anew. */
+const compiled = temporaryFolder()
+
 const updater = (root: string, delta: string, at = 0) =>
-  run(process.execPath, [script, root, delta, String(at)], {patienceSecs: 120})
+  run(process.execPath, [script, root, delta, String(at)], {
+    patienceSecs: 120,
+    env: {NODE_COMPILE_CACHE: compiled},
+  })
 
 function copyOf(root: string): string {
   const copy = join(temporaryFolder(), 'node')

@@ -17,9 +17,13 @@ import {temporaryFolder} from '../support/tmp.ts'
 const sources = await makeSources('1.0.0', '1.1.0', '1.2.0')
 const script = join(import.meta.dirname, '../support/device/killed-updater.ts')
 
+/** Each child would compile the same sources anew. */
+const compiled = temporaryFolder()
+
 const updater = (root: string, what: string, at = 0, when = 'before') =>
   run(process.execPath, [script, root, sources.of('1.2.0'), what, String(at), when], {
     patienceSecs: 120,
+    env: {NODE_COMPILE_CACHE: compiled},
   })
 
 /** A node that has been updated once, to be copied. */
