@@ -105,6 +105,20 @@ test('a draft whose manifest key was taken away since is not published', async (
   }
 })
 
+test('a draft that has expired since is not published', async () => {
+  let now = testNow
+  const panel = await startPanel({clock: () => now})
+  try {
+    const release = await makeRelease({version: '1.0.0', terms: {expires: testNow + 3600}})
+    await draft(panel, release)
+    now = testNow + 3601
+    assert.is((await flip(panel, release)).json.code, 'release_expired')
+    assert.is((await panel.panel.store.release('agent', '1.0.0'))?.state, 'draft')
+  } finally {
+    await panel.stop()
+  }
+})
+
 test('what is published here is offered here at once', async () => {
   const panel = await startPanel()
   const {now} = performance
