@@ -100,7 +100,7 @@ export function realWorld(
       const {isAskedBack, isTakenBack} = await import('./guard.ts')
       const digest = loadRecords(root).record.candidate?.digest ?? ''
       const question = health.kind === 'process' ? {...health, root, profile, digest} : health
-      const isOver = () => isTakenBack(root) || isAskedBack(root)
+      const isOver = () => isTakenBack(root) || isAskedBack(root, digest)
       return awaitHealth(question, version, {secs, isTakenBack: isOver, stop})
     },
     isStopped: async () => {

@@ -13,17 +13,18 @@ const PAUSE_MS = 200
 /**
  * An operator's way back, also out of a trial: whoever waits for the health of the new version is
  * asked to give it up, and is waited for; one that was killed has left the same to this process.
- * Refuses as rollback does, with upgrade_busy where the other one does not end.
+ * Refuses as rollback does, with upgrade_busy where the other one does not end, upgrade_degraded.
  */
 export async function goBack(device: Device, onWait: () => void): Promise<Rested> {
   const {state, candidate} = recordsOf(device).record
-  if (state !== 'trial') return whileLocked(device.root, () => rollback(device))
-  askBack(device)
+  if (state !== 'trial' || candidate === undefined)
+    return whileLocked(device.root, () => rollback(device))
+  askBack(device, candidate)
   return whenFree(device, onWait, () => endOf(device, candidate))
 }
 
 /** The trial ends with the version before, unless it was committed just then. */
-async function endOf(device: Device, candidate: Slot | undefined): Promise<Rested> {
+async function endOf(device: Device, candidate: Slot): Promise<Rested> {
   let rested: Rested
   try {
     rested = await resume(device)
@@ -32,7 +33,16 @@ async function endOf(device: Device, candidate: Slot | undefined): Promise<Reste
     const {problem} = error.details ?? {}
     return {...recordsOf(device), ...(typeof problem === 'string' ? {problem} : {})}
   }
-  return rested.record.running.digest === candidate?.digest ? rollback(device) : rested
+  const {state, running} = rested.record
+  if (state === 'degraded')
+    throw new RelError(
+      'upgrade_degraded',
+      `nothing could be brought back for ${candidate.version}`,
+      {
+        details: {running: running.version},
+      },
+    )
+  return running.digest === candidate.digest ? rollback(device) : rested
 }
 
 /** Tries for as long as a trial may last. */

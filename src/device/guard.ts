@@ -1,10 +1,11 @@
+import {readlinkSync} from 'node:fs'
 import {join} from 'node:path'
 import {readFileLimited, statIfThere} from '../system/files.ts'
 import {bootId, bootSecs} from './boot-clock.ts'
 import type {Device} from './device.ts'
 import {replaceFile} from './durable-fs.ts'
-import {paths, writing} from './layout.ts'
-import type {DeviceRecord} from './record.ts'
+import {mustWrite, paths, writing} from './layout.ts'
+import type {DeviceRecord, Slot} from './record.ts'
 import {deadlineOf, idOfTrial, trialText} from './trial.ts'
 
 /** The guard reads more than this nowhere. */
@@ -47,16 +48,33 @@ export function isTakenBack(root: string): boolean {
 }
 
 /**
- * Asks whoever waits for the health of a trial to end it with going back, and the next run to do so
- * where nobody waits. What asks for a trial that has just ended is removed with it, unread.
+ * Asks whoever waits for the health of a candidate to end its trial with going back, and the next run
+ * to do so where nobody waits. A link, which two operators can make at once and nobody sees half of;
+ * it leads to the digest, for it may be made when that trial has just ended and the next one begins.
  */
-export function askBack({world}: Device): void {
-  writing(() => replaceFile(world.fs, paths.back, 'rel-back 1\n', 0o600))
+export function askBack({root, world}: Device, {digest}: Slot): void {
+  const path = paths.back
+  mustWrite(world.fs, () => {
+    if (isAskedBack(root, digest)) return
+    unless(['ENOENT'], () => world.fs.run({op: 'unlink', path}))
+    unless(['EEXIST'], () => world.fs.run({op: 'symlink', path, target: digest}))
+    world.fs.run({op: 'sync_dir', path: paths.private})
+  })
 }
 
-/** True once an operator has asked. */
-export function isAskedBack(root: string): boolean {
-  return statIfThere(join(root, paths.back)) !== undefined
+/** True once an operator has asked for the end of the trial of these bytes. */
+export function isAskedBack(root: string, digest: string): boolean {
+  return unless(['ENOENT', 'EINVAL'], () => readlinkSync(join(root, paths.back))) === digest
+}
+
+/** For what another process may have done just now. */
+function unless<T>(known: readonly string[], work: () => T): T | undefined {
+  try {
+    return work()
+  } catch (error) {
+    if (known.includes((error as NodeJS.ErrnoException).code ?? '')) return undefined
+    throw error
+  }
 }
 
 /**
@@ -65,11 +83,7 @@ export function isAskedBack(root: string): boolean {
  */
 export function endTrial({root, world}: Device): boolean {
   return writing(() => {
-    try {
-      world.fs.run({op: 'unlink', path: paths.trial})
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    }
+    unless(['ENOENT'], () => world.fs.run({op: 'unlink', path: paths.trial}))
     world.fs.run({op: 'sync_dir', path: paths.private})
     return !isTakenBack(root)
   })

@@ -71,7 +71,7 @@ async function continueTrial(device: Device, records: Records): Promise<Records>
   const {record} = records
   const candidate = candidateOf(records)
   if (isTakenBack(device.root)) return giveUp(device, records, TAKEN_BACK)
-  if (isAskedBack(device.root)) return giveUp(device, records, ASKED_BACK)
+  if (isAskedBack(device.root, candidate.digest)) return giveUp(device, records, ASKED_BACK)
   if (record.attempts >= device.config.maxBootAttempts)
     return giveUp(device, records, 'no attempts are left')
   const counted = advance(device, records, 'trial', {candidate, attempts: record.attempts + 1})
@@ -99,7 +99,7 @@ export async function runTrial(device: Device, records: Records): Promise<Record
     swapForward(device, running, candidate)
   }
   const reason = (await world.restart()) ?? (await world.health(candidate.version))
-  if (isAskedBack(device.root)) return giveUp(device, records, ASKED_BACK)
+  if (isAskedBack(device.root, candidate.digest)) return giveUp(device, records, ASKED_BACK)
   if (reason !== undefined) return giveUp(device, records, reason)
   // from here on the guard can no longer lead back, or it has: then the old version has answered
   return endTrial(device) ? commit(device, records) : giveUp(device, records, TAKEN_BACK)
