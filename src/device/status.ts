@@ -82,12 +82,15 @@ export function statusJson({
 export async function verifyDevice(device: Device): Promise<JsonObject> {
   const status = statusOf(device)
   const {record, current} = status
-  const expected = record.state === 'trial' ? [record.running, record.candidate] : [record.running]
-  const runs = [...expected, record.target].find((slot) => slot?.version === current)
+  const {state, running, candidate, target} = record
+  // a rollback that was cut short may not have left the candidate yet
+  const isBetween = state === 'trial' || state === 'rolling_back'
+  const expected = isBetween ? [running, candidate, target] : [running]
+  const runs = expected.find((slot) => slot?.version === current)
   if (runs === undefined)
     throw new RelError(
       'upgrade_layout_invalid',
-      `${current ?? 'nothing known'} runs, ${record.running.version} is recorded`,
+      `${current ?? 'nothing known'} runs, ${running.version} is recorded`,
     )
   const {manifest} = await verifyInstalled(device.root, device.config, runs)
   checkRunning(device, {product: device.config.product, channel: runs.channel})

@@ -1,4 +1,4 @@
-import {cpSync, mkdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs'
+import {cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
@@ -11,6 +11,7 @@ import {loadRecords} from '../../src/device/layout.ts'
 import {waitingResults} from '../../src/device/outbox.ts'
 import {stage} from '../../src/device/stage.ts'
 import {verifyDevice} from '../../src/device/status.ts'
+import {RelError} from '../../src/system/error.ts'
 import {testNow} from '../support/anchors.ts'
 import {bundleWith, deltaOf, nodeWith} from '../support/delta.ts'
 import {grantSources, namedNode, signedGrant} from '../support/device/grants.ts'
@@ -31,6 +32,7 @@ import {
   programFolder,
   programSources,
 } from '../support/device/program-node.ts'
+import {rejectsCode} from '../support/rejects.ts'
 import {inPairs, run} from '../support/rel.ts'
 import {temporaryFolder} from '../support/tmp.ts'
 
@@ -118,6 +120,10 @@ const one = await makeProgramNode(programs)
 const two = await makeProgramNode(programs)
 await stage(two, programs.of('1.1.0'), plain)
 await apply(two, plain)
+const trial = await makeProgramNode(programs)
+await stage(trial, programs.of('1.1.0'), plain)
+const unjudged = {...trial.world, health: () => Promise.reject(new RelError('interrupted', ''))}
+await rejectsCode(() => apply({...trial, world: unjudged}, plain), 'interrupted')
 const around = ({root}: Device) => dirname(root)
 
 // with two versions on disk nothing says which one is to run
@@ -188,6 +194,18 @@ const cases: readonly Case[] = [
     floor: '1.1.0',
     target: '1.0.0',
     besides: programIs('1.0.0'),
+  },
+  {
+    name: 'end the trial of a program',
+    from: around(trial),
+    at: 'node',
+    given,
+    floor: '1.0.0',
+    target: '1.0.0',
+    besides: (device) => {
+      programIs('1.0.0')(device)
+      assert.not.ok(readdirSync(join(device.root, '.rel')).includes('back'))
+    },
   },
   {
     name: 'repair a program',

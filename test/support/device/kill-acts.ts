@@ -2,8 +2,9 @@ import {existsSync, readFileSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {apply, rollback} from '../../../src/device/apply.ts'
 import {parseConfig} from '../../../src/device/config.ts'
-import type {Device} from '../../../src/device/device.ts'
+import {type Device, recordsOf} from '../../../src/device/device.ts'
 import {type DurableFs, recordingFs} from '../../../src/device/durable-fs.ts'
+import {goBack} from '../../../src/device/go-back.ts'
 import {parseGrant} from '../../../src/device/grant.ts'
 import {install, makeRoot} from '../../../src/device/init.ts'
 import {loadRecords, paths} from '../../../src/device/layout.ts'
@@ -63,6 +64,11 @@ export const acts: Readonly<Record<string, Act>> = {
       const {record} = await resume(device)
       return record.state === 'rolled_back' ? record : rollback(device)
     },
+  },
+  'end the trial of a program': {
+    device: programAt,
+    act: async (device) =>
+      recordsOf(device).record.state === 'trial' ? goBack(device, () => {}) : resume(device),
   },
   'repair a program': {device: programAt, act: (device) => repair(device)},
   'take a program over': {device: programAt, act: takeOver},
