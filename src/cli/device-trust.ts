@@ -1,5 +1,5 @@
 import {whileLocked} from '../device/device.ts'
-import {adoptAnchor, successionOf} from '../device/follow-anchor.ts'
+import {followAnchor, successionOf} from '../device/follow-anchor.ts'
 import {verifyDevice} from '../device/status.ts'
 import {RelError} from '../system/error.ts'
 import {describeChange} from '../trust/anchor-text.ts'
@@ -17,9 +17,8 @@ export async function deviceTrust(
   const device = openDevice(path, flags)
   if (flags['dry-run']) return outcome(successionOf(device, anchorPath), true)
   return whileLocked(device.root, async () => {
-    const succession = successionOf(device, anchorPath)
+    const succession = followAnchor(device, anchorPath)
     if (succession.before === succession.after) return outcome(succession, false)
-    adoptAnchor(device, succession)
     const problem = await verifyDevice(device).then(
       () => undefined,
       (error: unknown) => error,

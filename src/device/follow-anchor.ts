@@ -8,7 +8,7 @@ import {anchorText} from '../trust/anchor-write.ts'
 import {trustedNow} from './clock-mark.ts'
 import type {Device} from './device.ts'
 import {replaceFile} from './durable-fs.ts'
-import {paths, writing} from './layout.ts'
+import {paths, settle, writing} from './layout.ts'
 import {anchorOf} from './verify-installed.ts'
 
 /** The anchor of a node, and the one that it is to have; the same one when there is nothing to do. */
@@ -46,7 +46,15 @@ function numbered(path: string, version: number): Buffer[] {
   return [readFileLimited(beside, anchorLimits.bytes)]
 }
 
-/** Gives the node its new anchor: durable once this returns. Refuses as writing does. */
-export function adoptAnchor({world}: Device, {after}: Succession): void {
-  writing(() => replaceFile(world.fs, paths.anchor, anchorText(after)))
+/**
+ * Gives the node the anchor that follows: durable once this returns, also where a run that was killed
+ * has put it there. Refuses as successionOf and writing do.
+ */
+export function followAnchor(device: Device, path: string): Succession {
+  const {world} = device
+  settle(world)
+  const succession = successionOf(device, path)
+  const {before, after} = succession
+  if (before !== after) writing(() => replaceFile(world.fs, paths.anchor, anchorText(after)))
+  return succession
 }

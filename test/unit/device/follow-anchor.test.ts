@@ -2,7 +2,8 @@ import {copyFileSync, readFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
-import {adoptAnchor, successionOf} from '../../../src/device/follow-anchor.ts'
+import {recordingFs} from '../../../src/device/durable-fs.ts'
+import {followAnchor, successionOf} from '../../../src/device/follow-anchor.ts'
 import {loadRecords} from '../../../src/device/layout.ts'
 import {stage} from '../../../src/device/stage.ts'
 import {verifyDevice} from '../../../src/device/status.ts'
@@ -50,10 +51,9 @@ const anchorAt = (root: string) => join(root, 'trust_anchor.json')
 test('a node follows over versions in between, and trusts the last alone', async () => {
   const node = await makeNode(sources)
   const path = folderOf({'2.trust.json': signed.second, 'trust.json': signed.third})
-  const succession = successionOf(node, path)
+  const succession = followAnchor(node, path)
   assert.equal([succession.before.anchor.version, succession.after.anchor.version], [1, 3])
-  adoptAnchor(node, succession)
-  const again = successionOf(node, path)
+  const again = followAnchor(node, path)
   assert.is(again.before, again.after, 'nothing more to do')
   // the key that signed both is one that was replaced
   await rejectsCode(() => stage(node, sources.of('1.1.0'), plain), 'upgrade_signature_invalid')
@@ -105,9 +105,19 @@ for (const [name, files, code] of refusals)
     assert.equal(readFileSync(anchorAt(node.root)), before)
   })
 
+test('an anchor that a killed run has put there is durable before it is told', async () => {
+  const node = await makeNode(sources)
+  const path = folderOf({'trust.json': signed.second})
+  followAnchor(node, path)
+  const ops: string[] = []
+  const fs = recordingFs(node.world.fs, (op) => ops.push(`${op.op} ${op.path}`))
+  followAnchor({...node, world: {...node.world, fs}}, path)
+  assert.equal(ops, ['sync_dir .rel', 'sync_dir '])
+})
+
 test('an older one is no way back to a key that was replaced', async () => {
   const node = await makeNode(sources)
-  adoptAnchor(node, successionOf(node, folderOf({'trust.json': signed.second})))
+  followAnchor(node, folderOf({'trust.json': signed.second}))
   await rejectsCode(async () => successionOf(node, sources.anchor), 'anchor_rollback')
 })
 
