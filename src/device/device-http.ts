@@ -18,12 +18,14 @@ import {
 } from '../system/http-rules.ts'
 import type {JsonObject} from '../system/json.ts'
 
-/** One request of a node; the licence is shown to the origin of `url` and to nobody else. */
+/** One request of a node; who asks is shown to the origin of `url` and to nobody else. */
 export type DeviceRequest = {
   readonly url: string
   readonly method?: 'GET' | 'POST'
   readonly headers?: HttpHeaders
   readonly authorization?: string | undefined
+  /** Headers in which the node states who it is; only beside an authorization. */
+  readonly stated?: HttpHeaders | undefined
   readonly body?: Uint8Array
   /** Refused with interrupted once it says so. */
   readonly stop?: AbortSignal | undefined
@@ -88,7 +90,7 @@ function redirectOf(answer: OpenAnswer, url: URL): URL | undefined {
 }
 
 function outgoing(request: DeviceRequest, url: URL, start: URL): ExchangeRequest {
-  const {method = 'GET', headers, authorization, body, stop} = request
+  const {method = 'GET', headers, authorization, stated, body, stop} = request
   // another origin is another party: it learns nothing of who asks
   const mayKnow = authorization !== undefined && url.origin === start.origin
   return {
@@ -101,7 +103,7 @@ function outgoing(request: DeviceRequest, url: URL, start: URL): ExchangeRequest
       'accept-encoding': 'identity',
       ...headers,
       ...(body === undefined ? {} : {'content-length': String(body.length)}),
-      ...(mayKnow ? {authorization} : {}),
+      ...(mayKnow ? {authorization, ...stated} : {}),
     },
   }
 }

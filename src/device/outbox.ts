@@ -14,6 +14,7 @@ import {paths, settle, writing} from './layout.ts'
 import {licenseOf} from './license-gate.ts'
 import type {DeviceRecord} from './record.ts'
 import {readSealed, writeSealed} from './sealed-file.ts'
+import {statementOf} from './statement.ts'
 
 /** A result as a panel takes it (POST /v1/report). */
 type Result = {readonly code: string; readonly version: string; readonly phase: string}
@@ -150,7 +151,7 @@ async function send(device: Device, url: string, id: string): Promise<void> {
       method: 'POST',
       headers: {'content-type': 'application/json', 'idempotency-key': id},
       authorization: license === undefined ? undefined : `Bearer ${licenseHeader(license)}`,
-      body: Buffer.from(JSON.stringify(result)),
+      body: Buffer.from(JSON.stringify({...result, ...statementOf(device)})),
       stop: device.world.stop,
     },
     MAX_ANSWER_BYTES,

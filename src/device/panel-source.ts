@@ -9,6 +9,7 @@ import {verifyRelease} from '../release/verify-release.ts'
 import type {ErrorCode} from '../system/codes.ts'
 import {RelError} from '../system/error.ts'
 import {sha256Hex} from '../system/hash.ts'
+import type {HttpHeaders} from '../system/http.ts'
 import {retryAfter, strongEtag} from '../system/http-rules.ts'
 import type {JsonObject} from '../system/json.ts'
 import {parseStrictJson} from '../trust/strict-json.ts'
@@ -32,6 +33,7 @@ import {machineOf, pickArtifact} from './pick-artifact.ts'
 import {isSafeVersion} from './record.ts'
 import {keepSeen, loadSeen, type Seen} from './seen.ts'
 import type {Answer, Offer, Question, Source} from './source.ts'
+import {statementOf} from './statement.ts'
 import {anchorOf, policyOf, upgradeError} from './verify-installed.ts'
 
 type PanelConfig = Extract<SourceConfig, {kind: 'panel'}>
@@ -98,7 +100,10 @@ async function findD0(panel: Panel, question: Question): Promise<Answer> {
   const url = `${config.url}/update/manifest.json?${query}`
   const {nothing} = before
   const isSame = nothing?.question === query.toString()
-  const answer = await askPanel(panel, url, isSame ? {'if-none-match': nothing.etag} : {})
+  const answer = await poll(panel, url, {
+    headers: isSame ? {'if-none-match': nothing.etag} : {},
+    maxBytes: MAX_MANIFEST_BYTES,
+  })
   const now = trustedNow(device)
   if (answer.status === 304 && isSame) return answerOf(answer, undefined, before.expires, now)
   if (answer.status === 404)
@@ -174,6 +179,17 @@ async function askPanel(
   maxBytes = MAX_MANIFEST_BYTES,
 ): Promise<DeviceAnswer> {
   return ask({url, authorization, headers, stop: device.world.stop}, maxBytes)
+}
+
+/** Asks what there is, and says who asks: in headers, for addresses end up in logs. */
+async function poll(
+  {authorization, device}: Panel,
+  url: string,
+  {headers = {}, maxBytes}: {readonly headers?: HttpHeaders; readonly maxBytes: number},
+): Promise<DeviceAnswer> {
+  const said = statementOf(device)
+  const stated = said && {'rel-node': said.node, 'rel-seq': String(said.seq)}
+  return ask({url, authorization, headers, stated, stop: device.world.stop}, maxBytes)
 }
 
 /** The signed parts of a manifest, verified; D0's flat fields are not looked at. */
@@ -324,7 +340,8 @@ async function findD2(panel: Panel, question: Question): Promise<Answer> {
   const hints: {readonly hint: Hint; readonly answer: DeviceAnswer}[] = []
   for (const channel of question.channels) {
     const query = new URLSearchParams({version: question.running, channel})
-    const answer = await askPanel(panel, `${panel.config.url}/check?${query}`, {}, MAX_CHECK_BYTES)
+    const url = `${panel.config.url}/check?${query}`
+    const answer = await poll(panel, url, {maxBytes: MAX_CHECK_BYTES})
     if (answer.status === 404) continue // of another track; so are all that the licence has not
     if (answer.status !== 200) throw statusError(answer, 'the check')
     hints.push({hint: hintOf(answer.body), answer})

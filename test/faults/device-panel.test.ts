@@ -653,7 +653,7 @@ test('results wait until the panel takes them, and change nothing', async () => 
       )
       assert.equal(
         server.reports.map((report) => JSON.parse(report)),
-        [{code: 'upgrade_completed', version: '1.1.0', phase: 'apply'}],
+        [{code: 'upgrade_completed', version: '1.1.0', phase: 'apply', node: 'n1', seq: 3}],
       )
       assert.is(snapshot(node), before)
       assert.is(node.events.filter(({event}) => event === 'upgrade_report_failed').length, 1)

@@ -59,6 +59,16 @@ const report = Type.Object(
     code: Type.String({pattern: '^[a-z][a-z0-9_]{0,63}$'}),
     version: versionText,
     phase: Type.String({pattern: '^[a-z][a-z_-]{0,31}$'}),
+    node: Type.Optional(
+      Type.String({pattern: '^[!-~]{1,128}$', description: 'What the node is called.'}),
+    ),
+    seq: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: Number.MAX_SAFE_INTEGER,
+        description: "The number of the node's record; it only rises.",
+      }),
+    ),
   },
   {additionalProperties: false},
 )
@@ -104,7 +114,8 @@ export function agentRoutes(app: PanelApp, panel: Panel): void {
     validatorCompiler: () => () => true,
     handler: (request, reply) => {
       const holder = gate.admit(request.headers.authorization)
-      if (holder instanceof Promise) return manifestSlowly(holder, request, reply)
+      if (request.headers['rel-node'] !== undefined || holder instanceof Promise)
+        return manifestSlowly(holder, request, reply)
       const view = catalog.view(holder.product, holder.channels)
       if (view === undefined || view instanceof Promise)
         return manifestSlowly(holder, request, reply)
@@ -123,10 +134,29 @@ export function agentRoutes(app: PanelApp, panel: Panel): void {
   ): Promise<FastifyReply> {
     const holder = await admitted
     const query = queryOf(request.query)
+    await note(holder, request, query.current)
     const view = await viewFor(holder, query.product ?? holder.product)
     const key = manifestKey(holder, query)
     const ready = keptManifest(view, key) ?? (await makeManifest(view, holder, query, key))
     return sendPrepared(request, reply, ready)
+  }
+
+  /** Keeps what a node that polls says of itself; its poll is answered whatever comes of it. */
+  async function note(
+    {id: licenseId}: Holder,
+    request: FastifyRequest,
+    running: string | undefined,
+  ): Promise<void> {
+    const stated = statedIn(request.headers)
+    if (stated === undefined || running === undefined) return
+    const time = gate.now()
+    try {
+      const version = parseVersion(running).text
+      await panel.store.noteNode({licenseId, ...stated, version, phase: 'check', time})
+    } catch (error) {
+      if (!(error instanceof RelError)) throw error
+      // a store that cannot be written keeps nobody from reading, and the next poll says it again
+    }
   }
 
   function keptManifest(view: View, key: string): Kept | undefined {
@@ -230,6 +260,7 @@ export function agentRoutes(app: PanelApp, panel: Panel): void {
     handler: async (request, reply) => {
       const holder = await gate.admit(request.headers.authorization)
       const current = parseVersion(request.query.version ?? '0.0.0').text
+      await note(holder, request, current)
       const channels = channelsFor(holder, request.query.channel)
       const view = await catalog.view(holder.product, channels)
       if (view === undefined) throw absent()
@@ -369,7 +400,7 @@ export function agentRoutes(app: PanelApp, panel: Panel): void {
     schema: {summary: 'What a node ran into, by its code.', headers: idempotency, body: report},
     handler: async (request, reply) => {
       const holder = await gate.admit(request.headers.authorization)
-      const {code, version: about, phase} = request.body
+      const {code, version: about, phase, node, seq} = request.body
       const {text} = parseVersion(about)
       const once = request.headers['idempotency-key']
       await panel.store.addReport({
@@ -379,6 +410,7 @@ export function agentRoutes(app: PanelApp, panel: Panel): void {
         phase,
         time: gate.now(),
         ...(once === undefined ? {} : {once}),
+        ...(node === undefined || seq === undefined ? {} : {node, seq}),
       })
       return reply.code(202).header('cache-control', 'no-store').send({accepted: true})
     },
@@ -421,6 +453,14 @@ export function agentRoutes(app: PanelApp, panel: Panel): void {
       below === undefined ? view.published : view.published.filter(({sortKey}) => sortKey < below)
     return {releases: rest.slice(0, limit).map(listed), more: rest.length > limit}
   }
+}
+
+/** Headers in which a node that polls states its name and the number of its record. */
+function statedIn(headers: FastifyRequest['headers']): {node: string; seq: number} | undefined {
+  const {'rel-node': node, 'rel-seq': text} = headers
+  if (typeof node !== 'string' || !/^[!-~]{1,128}$/.test(node)) return undefined
+  if (typeof text !== 'string' || !/^\d{1,15}$/.test(text)) return undefined
+  return {node, seq: Number(text)}
 }
 
 type ManifestQuery = ArtifactFilter & {readonly product?: string; readonly current?: string}

@@ -8,6 +8,7 @@ const steps: readonly ((engine: Engine) => readonly string[])[] = [
   publishersAndClock,
   sigstoreBundles,
   reportsOnce,
+  nodesOfLicenses,
 ]
 
 /**
@@ -151,5 +152,16 @@ function reportsOnce(engine: Engine): readonly string[] {
   return [
     `alter table reports add column ${columns(engine, 'once TEXT')}`,
     'create unique index reports_once on reports (license_id, once)',
+  ]
+}
+
+/** What nodes have stated of themselves, by licence: another one's word is of another node. */
+function nodesOfLicenses(engine: Engine): readonly string[] {
+  return [
+    `create table nodes (${columns(
+      engine,
+      `license_id TEXT not null, node TEXT not null, seq bigint not null, version TEXT not null,
+       told bigint, primary key (license_id, node)`,
+    )})`,
   ]
 }

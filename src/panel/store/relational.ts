@@ -15,6 +15,7 @@ import {
   removeUnlessLive,
 } from './live-blobs.ts'
 import {migrate} from './migrations.ts'
+import {isKnown, noteNode, takeReport} from './nodes.ts'
 import {addProduct, allProducts, changeProduct, findProduct, leaseProduct} from './products.ts'
 import {allPublishers, insertExchanged, insertPublisher, removePublisherRow} from './publishers.ts'
 import {LogHeads, logLeaves} from './release-log.ts'
@@ -28,7 +29,7 @@ import {
   recallRelease,
   setReleaseSigstore,
 } from './releases.ts'
-import {checkReports, countReports, insertReport} from './reports.ts'
+import {checkReports, countReports} from './reports.ts'
 import type {Actor, PanelStore} from './store.ts'
 import type {Engine, Work} from './tables.ts'
 import {allTokens, findToken, insertToken, revokeTokenRow} from './tokens.ts'
@@ -102,7 +103,11 @@ export async function openRelationalStore(engine: Engine, now: () => number): Pr
 
     addReport: async (report) => {
       await reading(() => checkReports(engine, report))
-      await writing((work) => insertReport(work, report))
+      await writing((work) => takeReport(work, report))
+    },
+    noteNode: async (statement) => {
+      if (await reading(() => isKnown(engine, statement))) return
+      await writing((work) => noteNode(work, statement))
     },
     reportCounts: (product, since) => reading(() => countReports(engine, product, since)),
     audit: (after, limit) => reading(() => auditRows(engine, after, limit)),

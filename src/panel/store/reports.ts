@@ -1,6 +1,7 @@
+import type {Kysely} from 'kysely'
 import {RelError} from '../../system/error.ts'
 import type {NodeReport, ReportCount} from './store.ts'
-import type {Engine, Work} from './tables.ts'
+import type {Engine, Tables, Work} from './tables.ts'
 
 const DAY = 86_400
 /** Far more than one node has to tell in a day; fewer than would fill a disk. */
@@ -12,7 +13,22 @@ export async function checkReports(engine: Engine, report: NodeReport): Promise<
   const {db} = engine
   const {licenseId, time} = report
   if (await isKept(engine, report)) return
-  const recent = await db
+  const recent = await recentTimes(db, licenseId, time)
+  const [first] = recent
+  if (first === undefined || recent.length < MAX_A_DAY) return
+  const wait = Math.max(1, first + DAY - time)
+  throw new RelError('rate_limited', `${MAX_A_DAY} reports a day are kept of a licence`, {
+    details: {retry_after: wait},
+  })
+}
+
+/** When a licence has reported within a day, oldest first, no more than count. */
+async function recentTimes(
+  db: Kysely<Tables>,
+  licenseId: string,
+  time: number,
+): Promise<readonly number[]> {
+  const rows = await db
     .selectFrom('reports')
     .select('time')
     .where('license_id', '=', licenseId)
@@ -20,12 +36,16 @@ export async function checkReports(engine: Engine, report: NodeReport): Promise<
     .orderBy('time')
     .limit(MAX_A_DAY)
     .execute()
-  const [first] = recent
-  if (first === undefined || recent.length < MAX_A_DAY) return
-  const wait = Math.max(1, first.time + DAY - time)
-  throw new RelError('rate_limited', `${MAX_A_DAY} reports a day are kept of a licence`, {
-    details: {retry_after: wait},
-  })
+  return rows.map((row) => row.time)
+}
+
+/** True when a licence has reported enough for a day. */
+export async function isDayFull(
+  db: Kysely<Tables>,
+  licenseId: string,
+  time: number,
+): Promise<boolean> {
+  return (await recentTimes(db, licenseId, time)).length >= MAX_A_DAY
 }
 
 async function isKept({db}: Engine, {licenseId, once}: NodeReport): Promise<boolean> {
@@ -39,19 +59,20 @@ async function isKept({db}: Engine, {licenseId, once}: NodeReport): Promise<bool
   return row !== undefined
 }
 
-/** Keeps a report, once, and forgets what the same licence reported long ago. */
-export async function insertReport({trx}: Work, report: NodeReport): Promise<void> {
-  const {licenseId, once = null, ...told} = report
+/** Keeps a report, once, and forgets what the same licence reported long ago; true when it is new. */
+export async function insertReport({trx}: Work, report: NodeReport): Promise<boolean> {
+  const {licenseId, code, version, phase, time, once = null} = report
   await trx
     .deleteFrom('reports')
     .where('license_id', '=', licenseId)
-    .where('time', '<', told.time - KEPT_DAYS * DAY)
+    .where('time', '<', time - KEPT_DAYS * DAY)
     .execute()
-  await trx
+  const inserted = await trx
     .insertInto('reports')
-    .values({license_id: licenseId, once, ...told})
+    .values({license_id: licenseId, code, version, phase, time, once})
     .onConflict((conflict) => conflict.columns(['license_id', 'once']).doNothing())
-    .execute()
+    .executeTakeFirst()
+  return Number(inserted.numInsertedOrUpdatedRows ?? 0) > 0
 }
 
 /** As many different reports as a page can show. */

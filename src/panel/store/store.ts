@@ -125,6 +125,11 @@ export type PanelStore = {
 
   // reports of nodes, audit
   addReport(report: NodeReport): Promise<void>
+  /**
+   * What a node says of itself without a report. A lower number than before is told, once a day at
+   * most: the audit event `device.rolled_back` and the report `device_rolled_back`. What is known already writes nothing.
+   */
+  noteNode(statement: NodeStatement): Promise<void>
   /** What nodes of a product ran into since a time, most frequent first. */
   reportCounts(product: string, since: number): Promise<readonly ReportCount[]>
   audit(after: number, limit: number): Promise<readonly AuditRow[]>
@@ -326,6 +331,15 @@ export type NodeReport = {
   readonly time: number
   /** The same for each sending of one report: of a licence, the first with it is kept. */
   readonly once?: string
+  /** What the node is called, and the number of its record as it sends this; both, or neither. */
+  readonly node?: string
+  readonly seq?: number
+}
+
+/** The number of a node's record (docs/formats/device-state.md), which only rises on a node. */
+export type NodeStatement = Pick<NodeReport, 'licenseId' | 'version' | 'phase' | 'time'> & {
+  readonly node: string
+  readonly seq: number
 }
 
 export type ReportCount = Pick<NodeReport, 'code' | 'version' | 'phase'> & {

@@ -17,6 +17,7 @@ export type Tables = {
   identities_seen: {id: string; expires: number}
   uploads: UploadRow
   reports: ReportRow
+  nodes: NodeRow
   audit: AuditTableRow
 }
 
@@ -116,6 +117,16 @@ export type ReportRow = {
   phase: string
   time: number
   once: string | null
+}
+
+/** What a node has stated of itself last. */
+export type NodeRow = {
+  license_id: string
+  node: string
+  seq: number
+  version: string
+  /** When it was last told to be rolled back. */
+  told: number | null
 }
 
 export type AuditTableRow = {

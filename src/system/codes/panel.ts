@@ -244,4 +244,11 @@ export const panelCodes = {
     cause: 'The id is unknown here.',
     fix: 'Check the id; GET /v1/licenses?product=NAME lists them.',
   },
+  device_rolled_back: {
+    exit: 'conflict',
+    title: 'a node knows less than it did before',
+    cause:
+      'The number of its record is lower than what it stated before: its disk was set back to a copy, it was installed anew, or two nodes of a licence have one name. Its floor may be lower too.',
+    fix: 'The audit log names licence and node; look at it, and rename one of two.',
+  },
 } as const satisfies CodeTable

@@ -70,6 +70,16 @@ const license: StoredLicense = {
   created: 1_700_000_000,
 }
 
+const statement = {licenseId: 'x', node: 'n1', version: '1.1.0', phase: 'check', time: 1}
+
+/** How often each licence is told to have nodes that were set back: in the audit log, in reports. */
+async function rolledBack(store: PanelStore): Promise<readonly unknown[]> {
+  const rows = (await store.audit(0, 1000)).filter(({event}) => event === 'device.rolled_back')
+  const counts = await store.reportCounts('edge-agent', 0)
+  const told = counts.filter(({code}) => code === 'device_rolled_back')
+  return [rows.map(({subject}) => subject), told.reduce((sum, {reports}) => sum + reports, 0)]
+}
+
 const token: StoredToken = {
   id: '01JD0000000000000000000001',
   name: 'CI',
@@ -667,6 +677,7 @@ function otherCases(check: Check): void {
         'alter table tokens drop column publisher',
         'drop index reports_once',
         'alter table reports drop column once',
+        'drop table nodes',
         "delete from counters where name = 'clock'",
         "update settings set value = '1' where name = 'schema'",
       ])
@@ -676,6 +687,7 @@ function otherCases(check: Check): void {
         assert.equal(await again.tokens(), [{...token, revoked: false, created: 1}])
         assert.equal([await again.publishers(), await again.latestTime(7)], [[], 7])
         assert.is((await again.release('edge-agent', '1.4.2'))?.state, 'published')
+        await again.noteNode({...statement, seq: 3})
       } finally {
         await again.close()
       }
@@ -737,5 +749,85 @@ function otherCases(check: Check): void {
     await rejectsCode(() => store.addReport({...told, once: 'b'}), 'rate_limited')
     await store.addReport({...told, once: 'a'})
     assert.equal(await counted(), [201], 'what is kept is taken though the day is full')
+  })
+
+  check('a node that states a lower number than before is told, once', async ({store}) => {
+    await store.addProduct('edge-agent', by)
+    for (const id of ['x', 'y']) await store.addLicense({...license, id}, by)
+    for (const seq of [0, 3, 3, 7]) await store.noteNode({...statement, seq})
+    for (const node of ['n2', 'N1', 'n1 ']) await store.noteNode({...statement, node, seq: 1})
+    await store.noteNode({...statement, licenseId: 'y', seq: 1})
+    assert.equal(await rolledBack(store), [[], 0], 'rising, other names, another licence')
+
+    const lower = {...statement, seq: 4, version: '1.0.0'}
+    await Promise.all([1, 2, 3].map(() => store.noteNode(lower)))
+    assert.equal(await rolledBack(store), [['x'], 1])
+    const row = (await store.audit(0, 100)).at(-1)
+    const {product, actor, details} = row ?? {}
+    assert.equal([product, actor], ['edge-agent', 'x'])
+    const before = {seq_before: 7, version_before: '1.1.0'}
+    assert.equal(details, {node: 'n1', seq: 4, version: '1.0.0', ...before})
+    const [count] = await store.reportCounts('edge-agent', 0)
+    assert.equal([count?.version, count?.phase], ['1.0.0', 'check'])
+
+    for (const seq of [5, 8]) await store.noteNode({...statement, seq})
+    assert.equal(await rolledBack(store), [['x'], 1], 'it goes on from there')
+    await store.noteNode({...lower, time: 86_400})
+    assert.equal(await rolledBack(store), [['x'], 1], 'once a day')
+    await store.noteNode({...lower, time: 86_401})
+    assert.equal(await rolledBack(store), [['x', 'x'], 2])
+    for (const seq of [8, 4]) await store.noteNode({...statement, seq, time: 0})
+    assert.equal(await rolledBack(store), [['x', 'x', 'x'], 3], 'also when the clock was set back')
+    assert.is((await store.verifyAudit()).broken, undefined)
+  })
+
+  check('a report says it too, and sent again it says nothing new', async ({store}) => {
+    await store.addProduct('edge-agent', by)
+    await store.addLicense({...license, id: 'x'}, by)
+    const report = {...statement, code: 'ok'}
+    await store.addReport({...report, seq: 7, once: 'a'})
+    await store.addReport({...report, seq: 2, once: 'a'})
+    assert.equal(await rolledBack(store), [[], 0], 'the same report')
+    for (const _ of [1, 2]) await store.addReport({...report, seq: 2, once: 'b'})
+    assert.equal(await rolledBack(store), [['x'], 1])
+    await store.addReport({...report, seq: 7, once: 'a', time: 90_000})
+    await store.addReport({...report, seq: 2, once: 'b', time: 90_000})
+    assert.equal(await rolledBack(store), [['x'], 1])
+    const reports = (await store.reportCounts('edge-agent', 0)).map((it) => [it.code, it.reports])
+    assert.equal(
+      reports,
+      [
+        ['ok', 2],
+        ['device_rolled_back', 1],
+      ],
+      'the reports are kept as usual',
+    )
+  })
+
+  check(
+    'a licence that has reported enough for a day tells nothing more of its nodes',
+    async (tested) => {
+      const {store} = tested
+      await store.addProduct('edge-agent', by)
+      await store.addLicense({...license, id: 'x'}, by)
+      await store.noteNode({...statement, seq: 7})
+      for (let at = 0; at < 200; at++)
+        await store.addReport({...statement, node: 'n2', code: 'ok', seq: at})
+      await store.noteNode({...statement, seq: 2})
+      assert.equal(await rolledBack(store), [[], 0])
+      await store.noteNode({...statement, seq: 2, time: 90_000})
+      assert.equal(await rolledBack(store), [['x'], 1], 'the next day it is told')
+    },
+  )
+
+  check('no more than 10,000 nodes of a licence are followed', async ({store, raw}) => {
+    const values = Array.from({length: 9999}, (_, at) => `('x', 'm${at}', 5, '1.0.0')`)
+    await raw(`insert into nodes (license_id, node, seq, version) values ${values.join()}`)
+    await store.addProduct('edge-agent', by)
+    await store.addLicense({...license, id: 'x'}, by)
+    for (const node of ['last', 'too many']) {
+      for (const seq of [9, 8]) await store.noteNode({...statement, node, seq})
+      assert.equal(await rolledBack(store), [['x'], 1], node)
+    }
   })
 }
