@@ -24,7 +24,7 @@ import {hasWayBack, runningVersion, swapBack, swapForward} from './profile.ts'
 import {isKept} from './program.ts'
 import {type DeviceRecord, type Slot, withFailure} from './record.ts'
 import {checkTransition, higher, stateOf} from './state.ts'
-import {verifyInstalled} from './verify-installed.ts'
+import {anchorOf, verifyInstalled} from './verify-installed.ts'
 
 /** Records at rest; `problem` is why what was led back to could not be started again. */
 export type Rested = Records & {readonly problem?: string}
@@ -74,8 +74,22 @@ async function continueTrial(device: Device, records: Records): Promise<Records>
   if (isAskedBack(device.root, candidate.digest)) return giveUp(device, records, ASKED_BACK)
   if (record.attempts >= device.config.maxBootAttempts)
     return giveUp(device, records, 'no attempts are left')
+  const fault = await faultOf(device, candidate)
+  if (fault !== undefined) return giveUp(device, records, fault)
   const counted = advance(device, records, 'trial', {candidate, attempts: record.attempts + 1})
   return runTrial(device, counted)
+}
+
+/** Why a candidate would not be staged any more: revoked since then, or damaged; what is unknown is thrown. */
+async function faultOf({root, config}: Device, candidate: Slot): Promise<string | undefined> {
+  anchorOf(root)
+  try {
+    await verifyInstalled(root, config, candidate)
+    return undefined
+  } catch (error) {
+    if (!(error instanceof RelError) || isShortage(error)) throw error
+    return error.message
+  }
 }
 
 function candidateOf({record}: Records): Slot {

@@ -1,13 +1,16 @@
-import {copyFileSync, readFileSync, writeFileSync} from 'node:fs'
+import {copyFileSync, readFileSync, readlinkSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {test} from 'uvu'
 import * as assert from 'uvu/assert'
+import {apply} from '../../../src/device/apply.ts'
 import {recordingFs} from '../../../src/device/durable-fs.ts'
 import {followAnchor, successionOf} from '../../../src/device/follow-anchor.ts'
 import {loadRecords} from '../../../src/device/layout.ts'
+import {resume} from '../../../src/device/resume.ts'
 import {stage} from '../../../src/device/stage.ts'
 import {verifyDevice} from '../../../src/device/status.ts'
 import type {ErrorCode} from '../../../src/system/codes.ts'
+import {RelError} from '../../../src/system/error.ts'
 import type {Anchor} from '../../../src/trust/anchor.ts'
 import {planRenew, planRevokeDigests, planRotate} from '../../../src/trust/anchor-plan.ts'
 import {signedAnchor, testAnchor, testKey, testNow, testSigner} from '../../support/anchors.ts'
@@ -114,6 +117,32 @@ test('an anchor that a killed run has put there is durable before it is told', a
   followAnchor({...node, world: {...node.world, fs}}, path)
   assert.equal(ops, ['sync_dir .rel', 'sync_dir '])
 })
+
+/** A node whose trial of 1.1.0 was interrupted, before or after the swap. */
+async function onTrial(isSwapped: boolean) {
+  const node = await makeNode(sources)
+  const {world} = node
+  const stop = () => Promise.reject(new RelError('interrupted', 'stopped'))
+  const fs = recordingFs(world.fs, ({op, path}) => {
+    if (!isSwapped && op === 'symlink' && path.includes('current'))
+      throw new RelError('interrupted', 'stopped')
+  })
+  await stage(node, sources.of('1.1.0'), plain)
+  const stopped = {...node, world: {...world, fs, health: stop}}
+  await rejectsCode(() => apply(stopped, plain), 'interrupted')
+  return node
+}
+
+for (const isSwapped of [false, true])
+  test(`what an anchor revokes is not committed, ${isSwapped ? 'nor' : 'before it is'} started`, async () => {
+    const node = await onTrial(isSwapped)
+    const {candidate, running} = loadRecords(node.root).record
+    const revoked = planRevokeDigests(first, [candidate?.digest ?? ''], end + 1)
+    followAnchor(node, folderOf({'trust.json': await signedAnchor(revoked, 'root')}))
+    await rejectsCode(() => resume(node), 'upgrade_rolled_back')
+    assert.is(loadRecords(node.root).record.running.digest, running.digest)
+    assert.is(readlinkSync(join(node.root, 'current')), 'versions/1.0.0')
+  })
 
 test('an older one is no way back to a key that was replaced', async () => {
   const node = await makeNode(sources)
