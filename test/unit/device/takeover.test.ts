@@ -31,6 +31,7 @@ import {cutAt, untilCut} from '../../support/device/traces.ts'
 import {rejectsCode} from '../../support/rejects.ts'
 import {writeTree} from '../../support/signed-tree.ts'
 import {temporaryFolder} from '../../support/tmp.ts'
+import {treeState} from '../../support/tree-state.ts'
 
 const sources = await makeSources('1.1.0', '1.2.0')
 
@@ -130,11 +131,11 @@ test('folders that have their right name are taken as they are', async () => {
 
 test('the plan is printed, and printing it changes nothing', async () => {
   const root = await d2Root()
-  const before = readdirSync(root, {recursive: true}).sort()
+  const before = treeState(root)
   const lines = takeoverLines(await planOf(root))
   assert.ok(lines.includes('copy versions/v1.0.0 to versions/1.0.0'))
   assert.ok(lines.includes('remove the link .current.tmp'))
-  assert.equal(readdirSync(root, {recursive: true}).sort(), before)
+  assert.equal(treeState(root), before)
 })
 
 const ways: readonly [string, (root: string) => void][] = [
@@ -233,9 +234,9 @@ const refusals: readonly [string, (root: string) => void, Code][] = [
 for (const [name, damage, code] of refusals)
   test(`a takeover is refused and changes nothing: ${name}`, async () => {
     const root = await d2Root(damage)
-    const before = readdirSync(root, {recursive: true}).sort()
+    const before = treeState(root)
     await rejectsCode(() => planOf(root), code)
-    assert.equal(readdirSync(root, {recursive: true}).sort(), before)
+    assert.equal(treeState(root), before)
   })
 
 test('an anchor that takes no D2 manifests refuses them', async () => {
