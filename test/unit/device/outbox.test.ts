@@ -15,7 +15,7 @@ import {makeNode, makeSources, plain} from '../../support/device/node.ts'
 import {licenseText, nodeAnchor, panelNode} from '../../support/device/panel-node.ts'
 import {loopbackServer} from '../../support/http/loopback-server.ts'
 
-const sources = await makeSources('1.0.0', '1.1.0')
+const sources = await makeSources('1.0.0', '1.1.0', '1.2.0')
 const failure = (version: string) => ({code: 'upgrade_disk_full', version, phase: 'stage'})
 
 test('the newest 64 results wait, and what is dropped is told', async () => {
@@ -60,6 +60,20 @@ test('what was told is not told again, and the same failure once a day', async (
   assert.is(waitingResults(device.root), 1)
   queueFailure(at(day + 86_400), failure('1.2.0'))
   assert.is(waitingResults(device.root), 2)
+})
+
+test('a failure that was told is not told again with the next update', async () => {
+  const device = await makeNode(sources)
+  queueResults(device)
+  await stage(device, sources.of('1.1.0'), plain)
+  await apply(device, plain)
+  await rollback(device)
+  queueResults(device)
+  rmSync(join(device.root, '.rel/outbox'), {recursive: true})
+  await stage(device, sources.of('1.2.0'), plain)
+  await apply(device, plain)
+  queueResults(device)
+  assert.is(waitingResults(device.root), 1)
 })
 
 test('two nodes of one licence do not send the same report', async () => {
