@@ -5,9 +5,8 @@ import {test} from 'uvu'
 import * as assert from 'uvu/assert'
 import type {BootSpec} from '../../src/gates/boot-plan.ts'
 import {bootSmoke} from '../../src/gates/boot-smoke.ts'
-import type {CpioEntry} from '../../src/gates/cpio.ts'
 import type {GateWorld} from '../../src/gates/gate.ts'
-import {type Arm64, busyboxInitrd, debianArm64} from '../support/arm64.ts'
+import {type Arm64, busyboxInitrd, debianArm64, guestEntries} from '../support/arm64.ts'
 import {needs, needsThat} from '../support/needs.ts'
 import {run} from '../support/rel.ts'
 import {temporaryFolder} from '../support/tmp.ts'
@@ -48,21 +47,7 @@ const chatter = 'while :; do echo hello | /bin/busybox nc -l -p 22; done\n'
 const idle = 'while :; do /bin/busybox sleep 9; done\n'
 
 function drivenInitrd(arm64: Arm64, name: string, script: string): string {
-  const extras: CpioEntry[] = [
-    ...['dev', 'lib', 'proc', 'sys'].map(
-      (path) => ({type: 'directory', path, mode: 0o755}) as const,
-    ),
-    {type: 'character', path: 'dev/console', mode: 0o600, major: 5, minor: 1},
-    {type: 'character', path: 'dev/null', mode: 0o666, major: 1, minor: 3},
-    ...drivers.map(
-      (driver): CpioEntry => ({
-        type: 'file',
-        path: `lib/${driver}.ko`,
-        mode: 0o644,
-        content: arm64.module(driver),
-      }),
-    ),
-  ]
+  const extras = guestEntries(arm64, ['dev', 'lib', 'proc', 'sys'], drivers)
   const path = join(folder, name)
   writeFileSync(path, busyboxInitrd(arm64, start + script, extras))
   return path

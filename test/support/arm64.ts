@@ -176,6 +176,27 @@ function debianSources(): Record<string, string> {
   return {'Dir::Etc::sourcelist': file, 'Dir::Etc::sourceparts': '/dev/null'}
 }
 
+/** What a guest with devices has beside busybox: empty folders, the first devices and drivers. */
+export function guestEntries(
+  arm64: Pick<Arm64, 'module'>,
+  folders: readonly string[],
+  drivers: readonly string[],
+): readonly CpioEntry[] {
+  return [
+    ...folders.map((path) => ({type: 'directory', path, mode: 0o755}) as const),
+    {type: 'character', path: 'dev/console', mode: 0o600, major: 5, minor: 1},
+    {type: 'character', path: 'dev/null', mode: 0o666, major: 1, minor: 3},
+    ...drivers.map(
+      (driver): CpioEntry => ({
+        type: 'file',
+        path: `lib/${driver}.ko`,
+        mode: 0o644,
+        content: arm64.module(driver),
+      }),
+    ),
+  ]
+}
+
 /** An initrd with busybox as its shell, and with this /init; gzipped as real ones are. */
 export function busyboxInitrd(
   arm64: Pick<Arm64, 'busybox'>,

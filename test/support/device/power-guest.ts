@@ -10,8 +10,7 @@ import {
 } from 'node:fs'
 import {join} from 'node:path'
 import {setTimeout as after} from 'node:timers/promises'
-import type {CpioEntry} from '../../../src/gates/cpio.ts'
-import {type Arm64, arm64Packages, busyboxInitrd} from '../arm64.ts'
+import {type Arm64, arm64Packages, busyboxInitrd, guestEntries} from '../arm64.ts'
 import {temporaryFolder} from '../tmp.ts'
 import {put} from './watchdog-guest.ts'
 
@@ -122,19 +121,7 @@ export function makeGuestFiles(arm64: Arm64, executable: string): GuestFiles | s
   cpSync(executable, join(root, 'bin/rel'))
   const [tools, initrd] = [join(folder, 'tools'), join(folder, 'initrd')]
   makeDisk(tools, 'ext4', '256M', root)
-  const extras: CpioEntry[] = [
-    ...['dev', 'root', 'lib'].map((path) => ({type: 'directory', path, mode: 0o755}) as const),
-    {type: 'character', path: 'dev/console', mode: 0o600, major: 5, minor: 1},
-    {type: 'character', path: 'dev/null', mode: 0o666, major: 1, minor: 3},
-    ...drivers.map(
-      (driver): CpioEntry => ({
-        type: 'file',
-        path: `lib/${driver}.ko`,
-        mode: 0o644,
-        content: arm64.module(driver),
-      }),
-    ),
-  ]
+  const extras = guestEntries(arm64, ['dev', 'root', 'lib'], drivers)
   writeFileSync(initrd, busyboxInitrd(arm64, init, extras))
   rmSync(root, {recursive: true})
   return {kernel: arm64.kernel, initrd, tools}

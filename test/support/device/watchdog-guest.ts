@@ -10,8 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import {dirname, join} from 'node:path'
-import type {CpioEntry} from '../../../src/gates/cpio.ts'
-import {type Arm64, arm64Packages, busyboxInitrd} from '../arm64.ts'
+import {type Arm64, arm64Packages, busyboxInitrd, guestEntries} from '../arm64.ts'
 
 // A guest with Debian's systemd and a disk of its own. It has no Node.js: what it proves of the guard
 // holds when the runtime of the node is broken. Nothing of it runs on this machine.
@@ -122,21 +121,7 @@ export function put(root: string, path: string, text: string, mode = 0o644): voi
 
 /** An initrd that mounts the disk and hands over to systemd. */
 export function writeInitrd(arm64: Arm64, path: string): void {
-  const extras: CpioEntry[] = [
-    ...['dev', 'disk', 'lib'].map(
-      (name) => ({type: 'directory', path: name, mode: 0o755}) as const,
-    ),
-    {type: 'character', path: 'dev/console', mode: 0o600, major: 5, minor: 1},
-    {type: 'character', path: 'dev/null', mode: 0o666, major: 1, minor: 3},
-    ...drivers.map(
-      (driver): CpioEntry => ({
-        type: 'file',
-        path: `lib/${driver}.ko`,
-        mode: 0o644,
-        content: arm64.module(driver),
-      }),
-    ),
-  ]
+  const extras = guestEntries(arm64, ['dev', 'disk', 'lib'], drivers)
   writeFileSync(path, busyboxInitrd(arm64, init, extras))
 }
 
