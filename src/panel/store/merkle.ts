@@ -1,20 +1,44 @@
 import {hash} from 'node:crypto'
 
+const HASH_BYTES = 32
+
+/** Hashes side by side: as objects of their own they would take eight times the memory. */
+class Hashes {
+  #bytes = Buffer.alloc(HASH_BYTES)
+  #count = 0
+
+  get count(): number {
+    return this.#count
+  }
+
+  push(node: Buffer): void {
+    const end = this.#count * HASH_BYTES
+    if (end === this.#bytes.length) this.#bytes = Buffer.concat([this.#bytes], 2 * end)
+    node.copy(this.#bytes, end)
+    this.#count++
+  }
+
+  at(index: number): Buffer | undefined {
+    if (index >= this.#count) return undefined
+    return this.#bytes.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES)
+  }
+}
+
 /** The Merkle tree hash of RFC 6962 section 2.1 over texts that are only ever appended. */
 export class MerkleTree {
   /** Hashes of full subtrees: of 2^level leaves each, from the first leaf on. */
-  readonly #levels: Buffer[][] = []
+  readonly #levels: Hashes[] = []
 
   get size(): number {
-    return this.#levels[0]?.length ?? 0
+    return this.#levels[0]?.count ?? 0
   }
 
   append(text: string): void {
     let node = digest(Buffer.from([0]), Buffer.from(text, 'utf8'))
     for (let level = 0; ; level++) {
-      const row = this.#levels[level] ?? []
+      const row = this.#levels[level] ?? new Hashes()
       this.#levels[level] = row
-      const left = row.length % 2 === 1 ? row.at(-1) : undefined
+      const left = row.count % 2 === 1 ? row.at(row.count - 1) : undefined
       row.push(node)
       if (left === undefined) return
       node = parent(left, node)
@@ -45,7 +69,7 @@ export class MerkleTree {
   /** The hash over the leaves from one on to before another. */
   #over(from: number, to: number): Buffer {
     const level = Math.log2(to - from)
-    const full = Number.isInteger(level) ? this.#levels[level]?.[from / 2 ** level] : undefined
+    const full = Number.isInteger(level) ? this.#levels[level]?.at(from / 2 ** level) : undefined
     if (full !== undefined) return full
     const middle = from + halfOf(to - from)
     return parent(this.#over(from, middle), this.#over(middle, to))
