@@ -53,10 +53,10 @@ function busyError(path: string, name: LockName): RelError {
 
 /** Who holds a lock, as the kernel lists it (proc_locks(5)); unknown in another container. */
 function holderOf(path: string): number | undefined {
-  const {dev, ino} = statSync(path)
-  const [major, minor] = [(dev >> 8) & 0xfff, (dev & 0xff) | ((dev >> 12) & 0xfff00)]
-  const file = `${[major, minor].map((it) => it.toString(16).padStart(2, '0')).join(':')}:${ino}`
   try {
+    const {dev, ino} = statSync(path)
+    const [major, minor] = [(dev >> 8) & 0xfff, (dev & 0xff) | ((dev >> 12) & 0xfff00)]
+    const file = `${[major, minor].map((it) => it.toString(16).padStart(2, '0')).join(':')}:${ino}`
     const lines = readFileSync('/proc/locks', 'latin1').split('\n')
     const pid = lines.map((line) => line.split(/ +/)).find((words) => words[5] === file)?.[4]
     return Number(pid) > 0 ? Number(pid) : undefined
