@@ -30,7 +30,9 @@ export async function noteOffered(
   running: string,
   offered: string | undefined,
 ): Promise<string | undefined> {
-  const source = JSON.stringify(device.config.source ?? null)
+  // of other channels other versions are offered: what was on those is not withdrawn
+  const {source: from = null, allowedChannels} = device.config
+  const source = JSON.stringify([from, allowedChannels])
   const highest = highestOffered(device.root, source)
   const isHigher = (a: string, b = running) => compareVersions(a, b) > 0
   if (offered !== undefined && (highest === undefined || isHigher(offered, highest))) {

@@ -255,6 +255,8 @@ test('what was offered and is offered no more is told, until it is no news', asy
   rmSync(device.at('1.1.0.tar.zst'))
   assert.equal(await said(), [undefined, '1.2.0'])
   assert.is((await find(device, '1.1.0')).answer.withdrawn, undefined, 'of one that was named')
+  const other = {...device, config: {...device.config, allowedChannels: ['beta']}}
+  assert.is((await find(other)).answer.withdrawn, undefined, 'of other channels')
   renameSync(device.at('kept'), device.at('1.2.0.tar.zst'))
   assert.equal(await said(), ['1.2.0', undefined])
   await update(device)
