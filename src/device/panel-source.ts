@@ -163,7 +163,8 @@ function answerOf(
   pollAfter?: number,
 ): Answer {
   const retryAt = retryAfter(headers, Date.now())
-  const secs = retryAt === undefined ? pollAfter : Math.ceil((retryAt - Date.now()) / 1000)
+  const secs =
+    retryAt === undefined ? pollAfter : Math.max(0, Math.ceil((retryAt - Date.now()) / 1000))
   const since = expires === undefined ? undefined : staleSince({expires}, now)
   return {
     ...(offer === undefined ? {} : {offer}),
