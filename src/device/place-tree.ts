@@ -8,7 +8,7 @@ import {removeTree} from './durable-fs.ts'
 import {paths, unfinishedPath, versionPath, whileWriting, writing} from './layout.ts'
 import type {Slot} from './record.ts'
 import type {Check, Place} from './stage.ts'
-import {policyOf, slotOf, upgradeError, verifyInstalled} from './verify-installed.ts'
+import {isShortage, policyOf, slotOf, upgradeError, verifyInstalled} from './verify-installed.ts'
 import {checkSpace, copyTree, freeSpace, PortWriter} from './write-tree.ts'
 
 /** The tree of a directory or an archive on this machine. */
@@ -120,7 +120,7 @@ async function isInPlace(device: Device, {version, digest}: Slot): Promise<boole
     await verifyInstalled(root, config, named)
     return true
   } catch (error) {
-    if (error instanceof RelError) return false
+    if (error instanceof RelError && !isShortage(error)) return false
     throw error
   }
 }

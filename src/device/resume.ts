@@ -24,7 +24,7 @@ import {hasWayBack, runningVersion, swapBack, swapForward} from './profile.ts'
 import {isKept} from './program.ts'
 import {type DeviceRecord, type Slot, withFailure} from './record.ts'
 import {checkTransition, higher, stateOf} from './state.ts'
-import {anchorOf, verifyInstalled} from './verify-installed.ts'
+import {anchorOf, isShortage, verifyInstalled} from './verify-installed.ts'
 
 /** Records at rest; `problem` is why what was led back to could not be started again. */
 export type Rested = Records & {readonly problem?: string}
@@ -162,12 +162,6 @@ export function notStarted({version}: Pick<Slot, 'version'>, problem: string): s
 const wayBackCodes: readonly ErrorCode[] = ['upgrade_checksum_mismatch', 'upgrade_layout_invalid']
 
 /** What a process may run out of: no word on a version. */
-const shortages = ['EMFILE', 'ENFILE', 'ENOMEM']
-
-function isShortage({cause}: RelError): boolean {
-  return shortages.includes((cause as {code?: string} | undefined)?.code ?? '')
-}
-
 /** That a version can be run again. Refuses with upgrade_rollback_failed, file_unreadable. */
 export async function checkTarget(device: Device, target: Slot): Promise<void> {
   try {

@@ -71,6 +71,13 @@ function anchored<T>(load: () => T): T {
   }
 }
 
+const shortages = ['EMFILE', 'ENFILE', 'ENOMEM']
+
+/** Of what could not be read for want of something nothing is known. */
+export function isShortage({cause}: RelError): boolean {
+  return shortages.includes((cause as {code?: string} | undefined)?.code ?? '')
+}
+
 const differences: readonly ErrorCode[] = [
   'artifact_mismatch',
   'cross_protocol',
