@@ -1,6 +1,7 @@
-import {whileLocked} from '../device/device.ts'
+import {type Device, recordsOf, whileLocked} from '../device/device.ts'
 import {followAnchor, successionOf} from '../device/follow-anchor.ts'
 import {verifyDevice} from '../device/status.ts'
+import {verifyInstalled} from '../device/verify-installed.ts'
 import {RelError} from '../system/error.ts'
 import {describeChange} from '../trust/anchor-text.ts'
 import type {Outcome} from './base-command.ts'
@@ -19,15 +20,27 @@ export async function deviceTrust(
   return whileLocked(device.root, async () => {
     const succession = followAnchor(device, anchorPath)
     if (succession.before === succession.after) return outcome(succession, false)
-    const problem = await verifyDevice(device).then(
-      () => undefined,
-      (error: unknown) => error,
-    )
-    if (problem === undefined) return outcome(succession, false)
-    if (!(problem instanceof RelError)) throw problem
-    const warning = `what runs is not verified by it (${problem.code}): ${problem.message}`
-    return {...outcome(succession, false), warnings: [warning]}
+    const warnings = [
+      ...(await asWarning('what runs is not verified by it', () => verifyDevice(device))),
+      ...(await asWarning('there is no way back', () => verifyPrevious(device))),
+    ]
+    return {...outcome(succession, false), warnings}
   })
+}
+
+async function verifyPrevious(device: Device): Promise<void> {
+  const {previous} = recordsOf(device).record
+  if (previous !== undefined) await verifyInstalled(device.root, device.config, previous)
+}
+
+async function asWarning(what: string, check: () => Promise<unknown>): Promise<readonly string[]> {
+  try {
+    await check()
+    return []
+  } catch (error) {
+    if (!(error instanceof RelError)) throw error
+    return [`${what} (${error.code}): ${error.message}`]
+  }
 }
 
 function outcome({before, after}: ReturnType<typeof successionOf>, isDryRun: boolean): Outcome {

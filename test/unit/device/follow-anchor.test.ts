@@ -179,11 +179,27 @@ test('the command: dry first, then for good, then nothing more to do; what it sh
   assert.equal(readFileSync(anchorAt(node.root)), before)
   const done = await run()
   assert.equal(done.result, {from: 1, to: 2, changed: true, dry_run: false})
+  assert.is(done.warnings.length, 1)
   assert.match(String(done.warnings), 'what runs is not verified by it')
   const again = await run()
   assert.equal(again.result, {from: 2, to: 2, changed: false, dry_run: false})
   copyFileSync(sources.anchor, path)
   assert.is((await run()).error?.code, 'anchor_rollback')
+})
+
+test('a way back that an anchor shuts out is told while there is time', async () => {
+  const node = await makeNode(sources)
+  const {digest} = loadRecords(node.root).record.running
+  await stage(node, sources.of('1.1.0'), plain)
+  await apply(node, plain)
+  const far = Math.floor(Date.now() / 1000) + 86_400
+  const path = folderOf({
+    'trust.json': await signedAnchor(planRevokeDigests(first, [digest], far), 'root'),
+  })
+  const {code, stdout} = await runRel(['device', 'trust', node.root, path, '--json'])
+  const {warnings} = JSON.parse(stdout) as {warnings: string[]}
+  assert.equal([code, warnings.length], [0, 1], stdout)
+  assert.match(String(warnings), 'there is no way back')
 })
 
 test.run()
