@@ -215,12 +215,18 @@ async function releaseOffer(
   const now = trustedNow(device)
   const path = dirname(manifestPath)
   const bytes = readManifest(manifestPath)
-  const {identity} = policyOf(root, config, now)
+  const trusted = anchorOf(root)
+  const {identity} = policyOf(root, config, now, trusted)
   const name = sigstoreSidecars(manifestPath).find((each) => statIfThere(each)?.isFile() === true)
   const sidecar =
     name === undefined ? undefined : readFileLimited(name, manifestLimits.sidecarBytes)
-  const {anchor} = anchorOf(root)
-  const terms = {anchor, identity, product: config.product, version: claim.version, now}
+  const terms = {
+    anchor: trusted.anchor,
+    identity,
+    product: config.product,
+    version: claim.version,
+    now,
+  }
   const {release} = await checkReleaseManifest(bytes, sidecar, terms)
   await noteTime(device, release.timestamp)
   const {profile, target} = config

@@ -12,6 +12,7 @@ import {sha256Hex} from '../system/hash.ts'
 import type {HttpHeaders} from '../system/http.ts'
 import {retryAfter, strongEtag} from '../system/http-rules.ts'
 import type {JsonObject} from '../system/json.ts'
+import type {AnchorFile} from '../trust/anchor.ts'
 import {parseStrictJson} from '../trust/strict-json.ts'
 import {trustedNow} from './clock-mark.ts'
 import type {SourceConfig} from './config.ts'
@@ -201,12 +202,12 @@ async function verifyAnswer(
   now: number,
 ): Promise<{readonly file: ReleaseFile; readonly fresh: Freshness | undefined}> {
   const {device, license} = panel
-  const {anchor} = anchorOf(device.root)
+  const trusted = anchorOf(device.root)
   try {
     const top = parseStrictJson(body, {bytes: MAX_MANIFEST_BYTES, depth: 10}) as JsonObject
     const {envelope, freshness} = top ?? {}
     const file = parseRelease(Buffer.from(JSON.stringify(envelope ?? null)))
-    await verifySigned(panel, file, {
+    await verifySigned(panel, trusted, file, {
       isOffer: compareVersions(file.release.version, running) > 0,
       now,
     })
@@ -215,7 +216,7 @@ async function verifyAnswer(
       channels: channelsOf(license.license).filter((it) => channels.includes(it)),
       current: running,
     }
-    return {file, fresh: checkFreshness(freshness, file, asked, anchor, now)}
+    return {file, fresh: checkFreshness(freshness, file, asked, trusted.anchor, now)}
   } catch (error) {
     throw answerError(error)
   }
@@ -228,12 +229,13 @@ async function verifyAnswer(
  */
 async function verifySigned(
   panel: Panel,
+  trusted: AnchorFile,
   file: ReleaseFile,
   {isOffer, bytes, now}: {readonly isOffer: boolean; readonly bytes?: Buffer; readonly now: number},
 ): Promise<void> {
   const {root, config} = panel.device
-  const {identity} = policyOf(root, config, now)
-  const terms = {anchor: anchorOf(root).anchor, expect: {product: config.product}, now}
+  const {identity} = policyOf(root, config, now, trusted)
+  const terms = {anchor: trusted.anchor, expect: {product: config.product}, now}
   if (identity === undefined || (!isOffer && identity.mode !== 'sigstore')) {
     await verifyRelease(file, terms)
     return
@@ -308,7 +310,7 @@ async function findVersion(panel: Panel, version: string): Promise<Answer> {
     const file = parseRelease(bytes)
     if (file.release.version !== version)
       throw new RelError('version_mismatch', `signed as ${file.release.version}, want ${version}`)
-    await verifySigned(panel, file, {isOffer: true, bytes, now})
+    await verifySigned(panel, anchorOf(panel.device.root), file, {isOffer: true, bytes, now})
     return answerOf(answer, offerOf(panel, file), undefined, now)
   } catch (error) {
     throw answerError(error)

@@ -37,9 +37,17 @@ export function anchorOf(root: string): AnchorFile {
   return anchored(() => loadAnchor(path))
 }
 
-/** Whom this node trusts, for its product and target, at a time. Refuses as anchorOf does. */
-export function policyOf(root: string, config: DeviceConfig, now: number): VerifyPolicy {
-  return policyWith(anchorOf(root), config, join(root, paths.trustedRoot), now)
+/**
+ * Whom this node trusts, for its product and target, at a time. `trusted` is its anchor, where that was
+ * read already. Refuses as anchorOf does.
+ */
+export function policyOf(
+  root: string,
+  config: DeviceConfig,
+  now: number,
+  trusted: AnchorFile = anchorOf(root),
+): VerifyPolicy {
+  return policyWith(trusted, config, join(root, paths.trustedRoot), now)
 }
 
 /** policyOf for an anchor that is no node's yet. */
