@@ -2,6 +2,7 @@ import {compareVersions} from '../bundle/version.ts'
 import {RelError} from '../system/error.ts'
 import {sha256Hex} from '../system/hash.ts'
 import type {JsonObject, JsonValue} from '../system/json.ts'
+import {nodeName} from '../system/node-name.ts'
 import {type Anchor, checkDigest, keysFor} from '../trust/anchor.ts'
 import {canonicalJson} from '../trust/canonical-json.ts'
 import {
@@ -63,7 +64,6 @@ function grantError(problem: GrantProblem | string, message: string, cause?: unk
 
 const nonce = /^[0-9a-f]{32}$/
 const product = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
-const node = /^[!-~]{1,128}$/
 
 /** A grant as data; nothing is trusted yet. Refuses with upgrade_grant_invalid. */
 export function parseGrant(bytes: Uint8Array): GrantFile {
@@ -100,7 +100,7 @@ function grantOf(json: Readonly<Record<string, JsonValue | undefined>>): Rollbac
     throw malformed('not_after is no time')
   if (!Array.isArray(nodes) || nodes.length === 0 || nodes.length > grantLimits.nodes)
     throw malformed(`nodes is no list of 1 to ${grantLimits.nodes} names`)
-  const names = nodes.map((name) => textOf(name as JsonValue, node, 'a node'))
+  const names = nodes.map((name) => textOf(name as JsonValue, nodeName, 'a node'))
   if (names.some((name, at) => at > 0 && (names[at - 1] ?? '') >= name))
     throw malformed('nodes are not sorted, or one is named twice')
   return {

@@ -1,8 +1,6 @@
 import {RelError} from '../system/error.ts'
+import {nodeName} from '../system/node-name.ts'
 import {type Device, recordsOf} from './device.ts'
-
-/** What a panel takes as a name, as grants do. */
-const name = /^[!-~]{1,128}$/
 
 /**
  * What a node says of itself to its panel: its name, and the number of its record as it is now, so
@@ -13,7 +11,7 @@ export function statementOf(
   device: Device,
 ): {readonly node: string; readonly seq: number} | undefined {
   const {node} = device.config
-  if (node === undefined || !name.test(node)) return undefined
+  if (node === undefined || !nodeName.test(node)) return undefined
   try {
     return {node, seq: recordsOf(device).record.seq}
   } catch (error) {

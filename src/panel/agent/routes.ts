@@ -5,6 +5,7 @@ import {type ChannelName, channelNames, type ReleaseArtifact} from '../../releas
 import {channelOf, parseVersion} from '../../release/version.ts'
 import {RelError} from '../../system/error.ts'
 import {sha256Hex} from '../../system/hash.ts'
+import {nodeName} from '../../system/node-name.ts'
 import type {Panel} from '../panel.ts'
 import type {PanelApp} from '../server/app.ts'
 import {callerOf, checkProduct, checkVerb} from '../server/token.ts'
@@ -60,7 +61,7 @@ const report = Type.Object(
     version: versionText,
     phase: Type.String({pattern: '^[a-z][a-z_-]{0,31}$'}),
     node: Type.Optional(
-      Type.String({pattern: '^[!-~]{1,128}$', description: 'What the node is called.'}),
+      Type.String({pattern: nodeName.source, description: 'What the node is called.'}),
     ),
     seq: Type.Optional(
       Type.Integer({
@@ -458,7 +459,7 @@ export function agentRoutes(app: PanelApp, panel: Panel): void {
 /** Headers in which a node that polls states its name and the number of its record. */
 function statedIn(headers: FastifyRequest['headers']): {node: string; seq: number} | undefined {
   const {'rel-node': node, 'rel-seq': text} = headers
-  if (typeof node !== 'string' || !/^[!-~]{1,128}$/.test(node)) return undefined
+  if (typeof node !== 'string' || !nodeName.test(node)) return undefined
   if (typeof text !== 'string' || !/^\d{1,15}$/.test(text)) return undefined
   return {node, seq: Number(text)}
 }
